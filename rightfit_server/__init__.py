@@ -1,0 +1,1 @@
+"""The authority: Litestar and PostgreSQL around the core, one folder per question."""

@@ -1,0 +1,1 @@
+"""The pure core: every decision of the sync engine, and no I/O."""
