@@ -1,0 +1,108 @@
+"""Finds an operation between two texts.
+
+1. What both texts begin and end with is set aside. If one of the two rests is empty, or neither holds more
+   than one token, that is the answer: a single span, found by slicing alone. Typing always ends here.
+2. Otherwise the rests, widened to whole tokens, are compared line by line, and what differs token by token
+   (Myers' greedy algorithm). A token is a run of letters and digits, or one other code point: so a replaced
+   word is replaced whole, and not mixed with the letters that old and new word happen to share.
+3. A comparison that exceeds `DIFF_STEPS_MAX` is given up for "everything here was replaced".
+
+Where several places are equally good (an "l" inserted into "hello"), the rightmost is taken: that is where
+somebody types who goes on typing. The result depends on the two texts alone, not on platform, Python or
+Unicode version.
+
+Source: E. Myers, "An O(ND) Difference Algorithm and Its Variations", 1986.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from rightfit_sync.limits import DIFF_STEPS_MAX
+from rightfit_sync.text.affixes import common_prefix, common_suffix
+from rightfit_sync.text.matching import Budget, hunks
+from rightfit_sync.text.operation import Operation
+from rightfit_sync.text.spans import Span, operation_of
+from rightfit_sync.text.words import IDEOGRAPH, SPACE
+
+_MARKS: Final = r"\x00-/:-@\[-`{-\x9f\u2010-\u2027"
+_ALONE: Final = _MARKS + SPACE + IDEOGRAPH
+_BREAK: Final = re.compile(f"[{_ALONE}]")
+_TOKEN: Final = re.compile(f"[{_ALONE}]|[^{_ALONE}]+")
+_LINE: Final = re.compile(r"[^\n]*\n|[^\n]+")
+
+
+def diff(before: str, after: str) -> Operation:
+    """The operation that makes `after` of `before`: `apply(diff(before, after), before) == after`."""
+    return operation_of(diff_spans(before, after), before)
+
+
+def diff_spans(before: str, after: str) -> list[Span]:
+    """The same as spans of `before`, from left to right."""
+    span = _strip(before, after, 0)
+    if span is None:
+        return []
+    shift = len(after) - len(before)
+    if _is_simple(span, before):
+        return [span]
+    start, end = _widen(before, span)
+    new = after[start : end + shift]
+    return _refine(before[start:end], new, start, Budget(DIFF_STEPS_MAX), (_LINE, _TOKEN))
+
+
+def _strip(before: str, after: str, offset: int) -> Span | None:
+    """The span between what both begin and end with, or None where they are equal.
+
+    `before` starts at `offset` of the text that the span counts in.
+    """
+    if before == after:
+        return None
+    start = common_prefix(before, after)
+    tail = common_suffix(before, after, min(len(before), len(after)) - start)
+    return Span(offset + start, offset + len(before) - tail, after[start : len(after) - tail])
+
+
+def _is_simple(span: Span, before: str) -> bool:
+    """Whether there is nothing to be gained from looking closer."""
+    if span.start == span.end or not span.inserted:
+        return True
+    return not (_BREAK.search(span.inserted) or _BREAK.search(before, span.start, span.end))
+
+
+def _widen(before: str, span: Span) -> tuple[int, int]:
+    """The bounds of `span` in `before`, moved outwards to whole tokens."""
+    start, end = span.start, span.end
+    while start > 0 and not _BREAK.match(before, start - 1):
+        start -= 1
+    following = _BREAK.search(before, end)
+    return start, following.start() if following else len(before)
+
+
+def _refine(
+    before: str, after: str, offset: int, budget: Budget, levels: tuple[re.Pattern[str], ...]
+) -> list[Span]:
+    """Compare by the first of `levels`, and what differs by the next; `before` starts at `offset`."""
+    whole = _strip(before, after, offset)
+    if whole is None or not levels or not before or not after:
+        return [] if whole is None else [whole]
+    old, new = levels[0].findall(before), levels[0].findall(after)
+    found = hunks(old, new, budget)
+    if found is None:
+        return [whole]
+    old_at, new_at = _starts(old), _starts(new)
+    spans: list[Span] = []
+    for hunk in found:
+        start = old_at[hunk.old_start]
+        old_part = before[start : old_at[hunk.old_end]]
+        new_part = after[new_at[hunk.new_start] : new_at[hunk.new_end]]
+        spans += _refine(old_part, new_part, offset + start, budget, levels[1:])
+    return spans
+
+
+def _starts(tokens: list[str]) -> list[int]:
+    """Where each token begins, and where the last one ends."""
+    starts = [0]
+    for token in tokens:
+        starts.append(starts[-1] + len(token))
+    return starts
