@@ -1,0 +1,1 @@
+"""PostgreSQL and Valkey out of their wheels, for `rightfit up`, the demo and the tests."""
