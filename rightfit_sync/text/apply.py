@@ -12,8 +12,8 @@ from rightfit_sync.text.operation import Component, Operation
 def apply(operation: Operation, text: str) -> str:
     """The text after the operation.
 
-    Raises `OperationMismatchError` where the operation does not fit: it keeps or deletes past the end, keeps a
-    count below one, or deletes other text than there is.
+    Raises `OperationMismatchError` where the operation does not fit: it keeps or deletes past the end, keeps
+    a count below one, or deletes other text than there is.
     """
     pieces: list[str] = []
     position = 0

@@ -19,8 +19,8 @@ from rightfit_sync.text.reader import OperationReader, shorter
 def compose(first: Operation, second: Operation) -> Operation:
     """The operation that does `first`, then `second`.
 
-    Raises `OperationMismatchError` where `second` deletes other text than `first` has inserted; the position counts
-    in the text between the two.
+    Raises `OperationMismatchError` where `second` deletes other text than `first` has inserted; the position
+    counts in the text between the two.
     """
     made, used = OperationReader(first), OperationReader(second)
     builder = OperationBuilder()

@@ -2,14 +2,15 @@
 
 1. What both texts begin and end with is set aside. If one of the two rests is empty, or neither holds more
    than one token, that is the answer: a single span, found by slicing alone. Typing always ends here.
-2. Otherwise the rests, widened to whole tokens, are compared line by line, and what differs token by token
-   (Myers' greedy algorithm). A token is a run of letters and digits, or one other code point: so a replaced
-   word is replaced whole, and not mixed with the letters that old and new word happen to share.
+2. Otherwise the rests, widened to whole tokens, are compared line by line, what differs word by word, and
+   what then differs token by token (Myers' greedy algorithm). A token is a run of letters and digits, or one
+   other code point; the words are the tokens that are no white space, so that no space is matched at the cost
+   of a word. A replaced word is replaced whole, and not mixed with the letters that old and new word happen
+   to share.
 3. A comparison that exceeds `DIFF_STEPS_MAX` is given up for "everything here was replaced".
 
-Where several places are equally good (an "l" inserted into "hello"), the rightmost is taken: that is where
-somebody types who goes on typing. The result depends on the two texts alone, not on platform, Python or
-Unicode version.
+Where several places are equally good (an "l" inserted into "hello"), slide.py chooses. The result depends on
+the two texts alone, not on platform, Python or Unicode version.
 
 Source: E. Myers, "An O(ND) Difference Algorithm and Its Variations", 1986.
 """
@@ -17,20 +18,27 @@ Source: E. Myers, "An O(ND) Difference Algorithm and Its Variations", 1986.
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, TypeAlias
 
 from rightfit_sync.limits import DIFF_STEPS_MAX
 from rightfit_sync.text.affixes import common_prefix, common_suffix
-from rightfit_sync.text.matching import Budget, hunks
+from rightfit_sync.text.matching import Budget, Hunk, hunks
 from rightfit_sync.text.operation import Operation
+from rightfit_sync.text.slide import settle
 from rightfit_sync.text.spans import Span, operation_of
 from rightfit_sync.text.words import IDEOGRAPH, SPACE
 
-_MARKS: Final = r"\x00-/:-@\[-`{-\x9f\u2010-\u2027"
+_MARKS: Final = r"\x00-\x08\x0e-\x1f!-/:-@\[-`{-\x84\x86-\x9f\u2010-\u2027"
 _ALONE: Final = _MARKS + SPACE + IDEOGRAPH
 _BREAK: Final = re.compile(f"[{_ALONE}]")
-_TOKEN: Final = re.compile(f"[{_ALONE}]|[^{_ALONE}]+")
-_LINE: Final = re.compile(r"[^\n]*\n|[^\n]+")
+_LEVELS: Final = (
+    re.compile(r"[^\n]*\n|[^\n]+"),
+    re.compile(f"[{_MARKS}{IDEOGRAPH}]|[^{_ALONE}]+"),
+    re.compile(f"[{_ALONE}]|[^{_ALONE}]+"),
+)
+
+Token: TypeAlias = re.Match[str]
 
 
 def diff(before: str, after: str) -> Operation:
@@ -45,10 +53,11 @@ def diff_spans(before: str, after: str) -> list[Span]:
         return []
     shift = len(after) - len(before)
     if _is_simple(span, before):
-        return [span]
+        return settle(before, [span])
     start, end = _widen(before, span)
     new = after[start : end + shift]
-    return _refine(before[start:end], new, start, Budget(DIFF_STEPS_MAX), (_LINE, _TOKEN))
+    spans = _refine(before[start:end], new, start, Budget(DIFF_STEPS_MAX), _LEVELS)
+    return settle(before, spans)
 
 
 def _strip(before: str, after: str, offset: int) -> Span | None:
@@ -80,29 +89,40 @@ def _widen(before: str, span: Span) -> tuple[int, int]:
 
 
 def _refine(
-    before: str, after: str, offset: int, budget: Budget, levels: tuple[re.Pattern[str], ...]
+    before: str, after: str, offset: int, budget: Budget, levels: Sequence[re.Pattern[str]]
 ) -> list[Span]:
     """Compare by the first of `levels`, and what differs by the next; `before` starts at `offset`."""
     whole = _strip(before, after, offset)
-    if whole is None or not levels or not before or not after:
-        return [] if whole is None else [whole]
-    old, new = levels[0].findall(before), levels[0].findall(after)
-    found = hunks(old, new, budget)
+    if whole is None:
+        return []
+    if not levels or not before or not after:
+        return [whole]
+    old, new = list(levels[0].finditer(before)), list(levels[0].finditer(after))
+    found = hunks([token.group() for token in old], [token.group() for token in new], budget)
     if found is None:
         return [whole]
-    old_at, new_at = _starts(old), _starts(new)
     spans: list[Span] = []
-    for hunk in found:
-        start = old_at[hunk.old_start]
-        old_part = before[start : old_at[hunk.old_end]]
-        new_part = after[new_at[hunk.new_start] : new_at[hunk.new_end]]
-        spans += _refine(old_part, new_part, offset + start, budget, levels[1:])
+    for start, end, left, right in _gaps(len(before), len(after), _anchors(old, new, found)):
+        spans += _refine(before[start:end], after[left:right], offset + start, budget, levels[1:])
     return spans
 
 
-def _starts(tokens: list[str]) -> list[int]:
-    """Where each token begins, and where the last one ends."""
-    starts = [0]
-    for token in tokens:
-        starts.append(starts[-1] + len(token))
-    return starts
+def _anchors(old: list[Token], new: list[Token], found: list[Hunk]) -> Iterator[tuple[Token, Token]]:
+    """The tokens outside of all hunks, in pairs."""
+    old_at = new_at = 0
+    for hunk in (*found, Hunk(len(old), len(old), len(new), len(new))):
+        yield from zip(old[old_at : hunk.old_start], new[new_at : hunk.new_start], strict=True)
+        old_at, new_at = hunk.old_end, hunk.new_end
+
+
+def _gaps(
+    old_length: int, new_length: int, anchors: Iterator[tuple[Token, Token]]
+) -> Iterator[tuple[int, int, int, int]]:
+    """What lies between the anchors: `before[start:end]` stands against `after[left:right]`."""
+    start = left = 0
+    for old, new in anchors:
+        if start < old.start() or left < new.start():
+            yield start, old.start(), left, new.start()
+        start, left = old.end(), new.end()
+    if start < old_length or left < new_length:
+        yield start, old_length, left, new_length

@@ -57,17 +57,28 @@ def _extend(base: str, change: WordChange, span: Span, end: int) -> WordChange:
     return WordChange(change.start, end, replacement, (*change.spans, span))
 
 
+def words_touched(base: str, span: Span) -> int:
+    """How many words beside the span it touches: 0, 1 or 2 (inside one word: 2)."""
+    return _touches_left(base, span) + _touches_right(base, span)
+
+
 def _left_end(base: str, span: Span) -> int:
     """Where the change begins: before the word on the left, if the span touches it."""
-    before = base[max(span.start - 1, 0) : span.start]
-    now = span.inserted[:1] or base[span.end : span.end + 1]
-    touched = joins(before, base[span.start : span.start + 1]) or joins(before, now)
-    return word_start(base, span.start) if touched else span.start
+    return word_start(base, span.start) if _touches_left(base, span) else span.start
 
 
 def _right_end(base: str, span: Span) -> int:
     """Where the change ends: behind the word on the right, if the span touches it."""
+    return word_end(base, span.end) if _touches_right(base, span) else span.end
+
+
+def _touches_left(base: str, span: Span) -> bool:
+    before = base[max(span.start - 1, 0) : span.start]
+    now = span.inserted[:1] or base[span.end : span.end + 1]
+    return joins(before, now) or joins(before, base[span.start : span.start + 1])
+
+
+def _touches_right(base: str, span: Span) -> bool:
     after = base[span.end : span.end + 1]
     now = span.inserted[-1:] or base[max(span.start - 1, 0) : span.start]
-    touched = joins(base[max(span.end - 1, 0) : span.end], after) or joins(now, after)
-    return word_end(base, span.end) if touched else span.end
+    return joins(now, after) or joins(base[max(span.end - 1, 0) : span.end], after)

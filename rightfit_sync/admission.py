@@ -1,0 +1,105 @@
+"""What makes `apply` refuse a change: rules that need only the entity, the change and the schema.
+
+Each refusal names the field, the value and the way out. Who may write what, references and receipts are the
+authority's to check, see `ingest`.
+"""
+
+from collections.abc import Iterator
+
+from msgspec import UNSET
+
+from rightfit_sync import text
+from rightfit_sync.causality.dot import is_authority
+from rightfit_sync.causality.version_vector import includes
+from rightfit_sync.limits import DEVICES_PER_VECTOR_MAX, PATCHES_PER_CHANGE_MAX, PATH_LENGTH_MAX
+from rightfit_sync.merge.policy import Policy
+from rightfit_sync.merge.registry import MisplacedPath, rules_of
+from rightfit_sync.records import Change, Entity, Outcome, Patch, rejected
+from rightfit_sync.schema.spec import KindSpec, Schema
+from rightfit_sync.values import problem, text_problem
+
+
+def check(entity: Entity | None, change: Change, schema: Schema) -> Outcome | None:
+    """Return the refusal of `change` on `entity`, or None where it may be applied."""
+    kind = schema.kinds.get(change.kind)
+    if kind is None:
+        return rejected("schema_ahead", f"the kind {change.kind!r} is not in schema {schema.schema_version}: upgrade")
+    if entity is None and change.op != "create":
+        return rejected("unknown_entity", f"{change.kind} {change.entity_id} does not exist here: create it first")
+    if entity is not None and (entity.kind, entity.entity_id) != (change.kind, change.entity_id):
+        return rejected("wrong_entity", f"the change names {change.kind} {change.entity_id}, not this entity")
+    return _check_shape(change) or _check_base(entity, change) or _check_patches(change, kind)
+
+
+def _check_shape(change: Change) -> Outcome | None:
+    if change.dot.counter < 1 or not change.dot.device_id:
+        return rejected("invalid_dot", f"{change.dot} names no change: counters begin at 1")
+    if change.op in ("delete", "restore") and change.patches:
+        return rejected("invalid_op", f"a {change.op} carries no patches: send them as an edit of their own")
+    if change.op in ("edit", "resolve") and not change.patches:
+        return rejected("invalid_op", f"this {change.op} patches nothing")
+    if len(change.patches) > PATCHES_PER_CHANGE_MAX:
+        return rejected("too_many_patches", f"{len(change.patches)} paths, at most {PATCHES_PER_CHANGE_MAX}: split it")
+    return None
+
+
+def _check_base(entity: Entity | None, change: Change) -> Outcome | None:
+    known = {} if entity is None else entity.version_vector
+    if len(change.base) > DEVICES_PER_VECTOR_MAX or len({*known, change.dot.device_id}) > DEVICES_PER_VECTOR_MAX:
+        return rejected("too_many_devices", f"a version vector names at most {DEVICES_PER_VECTOR_MAX} devices")
+    for device_id, counter in change.base.items():
+        if counter > known.get(device_id, 0):
+            return rejected("base_unknown", f"the change builds on {device_id}:{counter}, which is not known here")
+    for path, patch in change.patches.items():
+        for dot in patch.replaced:
+            if not includes(known, dot):
+                return rejected("base_unknown", f"{path} replaces {dot}, which is not known here", path)
+    return None
+
+
+def _check_patches(change: Change, kind: KindSpec) -> Outcome | None:
+    rules = rules_of(kind)
+    for path, patch in change.patches.items():
+        if not path or len(path) > PATH_LENGTH_MAX:
+            return rejected("invalid_path", f"a path has 1 to {PATH_LENGTH_MAX} characters", path[:PATH_LENGTH_MAX])
+        try:
+            policy = rules.policy(path)
+        except MisplacedPath as misplaced:
+            return rejected("invalid_path", str(misplaced), path)
+        if policy.spec.merge == "server" and not is_authority(change.dot.device_id):
+            return rejected("server_field", f"only the server writes {path}: leave it out", path)
+        for found in _problems(policy, path, patch):
+            return found
+    return None
+
+
+def _problems(policy: Policy, path: str, patch: Patch) -> Iterator[Outcome]:
+    path_problem = text_problem(path)
+    if path_problem is not None:
+        yield rejected(path_problem[0], path_problem[1], path.replace("\x00", "").encode(errors="ignore").decode())
+    for value in (patch.value, patch.base):
+        illegal = None if value is UNSET else problem(value)
+        if illegal is not None:
+            yield rejected(illegal[0], f"{path}: {illegal[1]}", path)
+    if patch.ops is not UNSET:
+        yield from _operation_problems(policy, path, patch)
+    elif patch.value is UNSET:
+        yield rejected("invalid_patch", f"{path}: a patch carries a value or ops", path)
+    else:
+        sentence = policy.problem(patch.value)
+        if sentence is not None:
+            yield rejected("invalid_type", f"{path}: {sentence}", path)
+
+
+def _operation_problems(policy: Policy, path: str, patch: Patch) -> Iterator[Outcome]:
+    if not policy.freezes_view or patch.ops is UNSET or patch.value is not UNSET:
+        yield rejected("invalid_operation", f"{path}: ops are for texts, instead of a value", path)
+        return
+    try:
+        after = text.apply(text.parse(patch.ops), patch.base if isinstance(patch.base, str) else "")
+    except text.TextError as mismatch:
+        yield rejected("invalid_operation", f"{path}: {mismatch}", path)
+        return
+    illegal = problem(after)
+    if illegal is not None:
+        yield rejected(illegal[0], f"{path}: {illegal[1]}", path)

@@ -1,0 +1,162 @@
+"""`apply`: the one function that changes an entity, on the authority and on every replica.
+
+Pure, total and deterministic. The authority persists its result; a replica computes its view by folding it over its
+outbox on top of the trunk. Receipts are looked up *before* (`ingest`); the check for a dot that the entity includes
+already is a second guard.
+
+Source: docs/explanation/semantics.md, section 4.
+"""
+
+from collections.abc import Sequence
+from typing import cast
+
+from msgspec import UNSET
+
+from rightfit_sync import text
+from rightfit_sync.admission import check
+from rightfit_sync.causality.dot import WrittenDot
+from rightfit_sync.causality.version_vector import advance, includes
+from rightfit_sync.field import FieldOp, How, less_dots, merge_field
+from rightfit_sync.invariants import broken
+from rightfit_sync.life import LIFE_PATH, delete_conflict, with_record
+from rightfit_sync.limits import SIBLINGS_PER_FIELD_MAX
+from rightfit_sync.merge.registry import rules_of
+from rightfit_sync.paths import is_inside
+from rightfit_sync.records import Change, Entity, LifeRecord, Outcome, Patch, Sibling, rejected
+from rightfit_sync.schema.spec import KindSpec, Schema
+from rightfit_sync.values import Value
+from rightfit_sync.view import values
+
+VOID = Outcome(status="void")
+DUPLICATE = Outcome(status="duplicate")
+APPLIED = Outcome(status="applied")
+MERGED = Outcome(status="merged")
+
+
+def apply(entity: Entity | None, change: Change, schema: Schema) -> tuple[Entity | None, Outcome]:
+    """Return the entity after `change`, and what became of it.
+
+    `entity` is None where nothing is known of it; then only a create brings it into being. A rejected, void or
+    duplicate change returns `entity` itself.
+    """
+    if change.op == "void":
+        return entity, VOID
+    if entity is not None and includes(entity.version_vector, change.dot):
+        return entity, DUPLICATE
+    refused = check(entity, change, schema)
+    if refused is not None:
+        return entity, refused
+    kind = schema.kinds[change.kind]
+    known = entity or Entity(kind=change.kind, entity_id=change.entity_id, version_vector={}, fields={}, life=[])
+    draft = _Draft(known, kind)
+    for path, patch in change.patches.items():
+        draft.patch(path, patch, change)
+    after = Entity(
+        kind=known.kind,
+        entity_id=known.entity_id,
+        version_vector=advance(known.version_vector, change.dot),
+        fields=draft.fields,
+        life=_life(known, change),
+    )
+    outcome = draft.outcome(after, change)
+    return (entity, outcome) if outcome.status == "rejected" else (after, outcome)
+
+
+def _life(entity: Entity, change: Change) -> Sequence[LifeRecord]:
+    if change.op != "delete" and change.op != "restore":
+        return entity.life
+    record = LifeRecord(
+        op=change.op,
+        dot=change.dot,
+        version_vector=change.base,
+        written_at=change.written_at,
+        cascade_of=change.cascade_of,
+    )
+    return with_record(entity.life, record)
+
+
+def final_value(patch: Patch) -> Value:
+    """Return the value that `patch` wants: `value`, or `ops` applied to `base`."""
+    if patch.ops is UNSET:
+        return None if patch.value is UNSET else patch.value
+    return text.apply(text.parse(patch.ops), patch.base if isinstance(patch.base, str) else "")
+
+
+class _Draft:
+    """The fields of an entity while the patches of one change go in, and what happened so far."""
+
+    def __init__(self, entity: Entity, kind: KindSpec) -> None:
+        self.fields: dict[str, Sequence[Sibling]] = dict(entity.fields)
+        self._kind = kind
+        self._hows: set[How] = set()
+        self._paths: list[str] = []
+        self._suggestions: dict[str, str] = {}
+
+    def patch(self, path: str, patch: Patch, change: Change) -> None:
+        """Take in one patch of `change`."""
+        policy = rules_of(self._kind).policy(path)
+        dot = WrittenDot(change.dot.device_id, change.dot.counter, change.written_at)
+        value = final_value(patch)
+        merged = merge_field(policy, self.fields.get(path, ()), patch, value, dot, cast("FieldOp", change.op))
+        survives = value is None and "/" in path and self._take_fields(path, patch)
+        how: How = "conflicted" if survives else merged.how
+        self._put(path, merged.siblings)
+        self._hows.add(how)
+        if how == "conflicted":
+            self._paths.append(path)
+        if merged.suggestion is not None:
+            self._suggestions[path] = merged.suggestion
+        self._note_removed_item(path)
+
+    def _note_removed_item(self, path: str) -> None:
+        """An edit of a field whose item somebody else removed is a conflict of the item."""
+        item = path.rpartition("/")[0]
+        siblings = self.fields.get(item, ()) if "/" in item else ()
+        if siblings and siblings[0].value is None and item not in self._paths:
+            self._paths.append(item)
+
+    def _put(self, path: str, siblings: Sequence[Sibling]) -> None:
+        if siblings:
+            self.fields[path] = siblings
+        else:
+            self.fields.pop(path, None)
+
+    def _take_fields(self, path: str, patch: Patch) -> bool:
+        """Take the replaced dots from the fields of a removed item too; return whether another dot survives."""
+        survives = False
+        for inner in [known for known in self.fields if is_inside(known, path)]:
+            left = less_dots(self.fields[inner], patch.replaced)
+            self._put(inner, left)
+            survives = survives or bool(left)
+        return survives
+
+    def outcome(self, after: Entity, change: Change) -> Outcome:
+        """Return what the change came to, now that `after` stands."""
+        paths = list(self._paths)
+        for path in change.patches:
+            if len(self.fields.get(path, ())) > SIBLINGS_PER_FIELD_MAX:
+                return rejected("too_many_siblings", f"{path} holds {SIBLINGS_PER_FIELD_MAX} values: resolve it", path)
+        if after.life and delete_conflict(after, self._kind) is not None:
+            paths.append(LIFE_PATH)
+        violated = self._violated(after, change)
+        if violated and change.op == "resolve" and self._is_settled(violated):
+            return rejected("invariant", f"this resolution breaks {violated[0]}: choose other values", violated[0])
+        paths.extend(violated)
+        if paths:
+            return Outcome(status="conflicted", paths=paths, suggestions=self._suggestions)
+        return MERGED if "merged" in self._hows else APPLIED
+
+    def _violated(self, after: Entity, change: Change) -> list[str]:
+        """Return the names of the broken invariants that `change` has to do with."""
+        if not self._kind.invariants or not change.patches:
+            return []
+        touched = set(change.patches)
+        for name in touched & set(self._kind.groups):
+            touched.update(self._kind.groups[name].members)
+        found = broken(self._kind, values(after, self._kind))
+        return [name for name, invariant in found if touched.intersection(invariant.fields)]
+
+    def _is_settled(self, names: Sequence[str]) -> bool:
+        fields = {field for name in names for field in self._kind.invariants[name].fields}
+        fields.update(name for name, group in self._kind.groups.items() if fields.intersection(group.members))
+        return all(len(self.fields.get(field, ())) <= 1 for field in fields)

@@ -1,0 +1,76 @@
+"""The feed: what the authority tells a device, in the order of its commits, and how a device takes it in.
+
+A row is the present state of one entity, with the sequence number of the commit that last changed it. A page holds
+whole commits. A device takes a row that is not older than what it holds, so that repeated and overlapping pages do no
+harm; a page and its cursor are made durable in one local transaction.
+
+Loss of access is no tombstone: the page names what to *evict*, and lists the subject's tags, so that a device also
+evicts what it holds through a tag that was taken away. Source: docs/explanation/semantics.md, sections 7 and 8.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+
+import msgspec
+
+from rightfit_sync.records import Entity
+
+GENESIS = "0" * 32
+"""The chain hash of a tenant that has committed nothing."""
+
+
+class Row(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One entity as the authority has it. `tags` are those of its audience that the subject holds, `orphans` the paths
+    of its references whose target is gone, `suggestions` merged texts to offer, by path in conflict."""
+
+    seq: int
+    entity: Entity
+    tags: Sequence[str] = ()
+    orphans: Sequence[str] = ()
+    suggestions: Mapping[str, str] = {}
+
+
+class Evicted(msgspec.Struct, frozen=True):
+    """An entity that left the subject's audience in the commit `seq`: to be forgotten, not mourned."""
+
+    seq: int
+    kind: str
+    entity_id: str
+
+
+class Page(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A piece of the feed. `cursor` is where the next one begins, `more` whether there is one now, `remaining` about
+    how many rows are still to come (for progress), `tags` the subject's present tags."""
+
+    cursor: str
+    tags: Sequence[str]
+    rows: Sequence[Row] = ()
+    evicted: Sequence[Evicted] = ()
+    more: bool = False
+    remaining: int = 0
+
+
+def chained(previous: str, seq: int, rows: Iterable[tuple[str, str]]) -> str:
+    """Return the chain hash after a commit that ends at `seq` and changed these `(kind, entity_id)`.
+
+    A cursor carries it: a feed that was restored and went on differently cannot show the same hash at the same `seq`.
+    """
+    return blake2b(msgspec.json.encode([previous, seq, sorted(rows)]), digest_size=16).hexdigest()
+
+
+def cut(commits: Sequence[int], rows_max: int) -> int | None:
+    """Return how many of the fetched rows fit in a page of whole commits; None if more must be fetched to tell.
+
+    `commits` holds the last sequence number of each row's commit, in feed order; fetch at least `rows_max + 1` rows.
+    A single commit may exceed `rows_max`.
+    """
+    if len(commits) <= rows_max:
+        return len(commits)
+    end = rows_max
+    while end > 0 and commits[end] == commits[end - 1]:
+        end -= 1
+    if end > 0:
+        return end
+    while end < len(commits) and commits[end] == commits[0]:
+        end += 1
+    return end if end < len(commits) else None

@@ -1,0 +1,113 @@
+"""What the birth, death and revival of an entity mean for those that refer to it.
+
+| what happened | a reference with | consequence |
+|---|---|---|
+| delete | `restrict`, its holder alive | the delete is rejected |
+| delete | `cascade` | the authority deletes the holder, naming what brought it about |
+| delete | `set_null` | the authority sets the reference to null |
+| a reference is written | target unknown | rejected |
+| a reference is written | target deleted | an orphan: a conflict of the holder |
+| revival | | references to it are orphans no more |
+
+Source: docs/explanation/semantics.md, section 6.
+"""
+
+from rightfit_sync import changes as author
+from rightfit_sync.apply import apply
+from rightfit_sync.causality.dot import Dot
+from rightfit_sync.ingest.draft import Draft
+from rightfit_sync.ingest.snapshot import Key, Recorded
+from rightfit_sync.life import is_deleted
+from rightfit_sync.records import Change, Entity, Outcome, digest, rejected
+from rightfit_sync.references import references
+from rightfit_sync.schema.spec import Schema
+
+
+class Consequences:
+    """Works on a draft; `device_id` and `now` (milliseconds since 1970 UTC) are the authority's."""
+
+    def __init__(self, schema: Schema, device_id: str, now: int) -> None:
+        self._schema = schema
+        self._device_id = device_id
+        self._now = now
+        self._referred = {spec.kind for kind in schema.kinds.values() for spec in kind.references.values()}
+
+    def follow(self, draft: Draft, before: Entity | None, change: Change) -> Outcome | None:
+        """Carry out what `change`, already in the draft, brings about; return a rejection if it may not stand."""
+        key = (change.kind, change.entity_id)
+        after = draft.entity(key)
+        if after is None:
+            return None
+        refused = self._check_references(draft, key, after, change)
+        if refused is not None or change.kind not in self._referred:
+            return refused
+        was_alive, is_alive = self._is_alive(before), self._is_alive(after)
+        if was_alive and not is_alive:
+            return self._died(draft, key)
+        if before is not None and is_alive and not was_alive:
+            self._revived(draft, key)
+        return None
+
+    def _is_alive(self, entity: Entity | None) -> bool:
+        return entity is not None and not is_deleted(entity, self._schema.kinds[entity.kind])
+
+    def _check_references(self, draft: Draft, key: Key, after: Entity, change: Change) -> Outcome | None:
+        kind = self._schema.kinds[after.kind]
+        if not kind.references or not change.patches:
+            return None
+        touched = set(change.patches)
+        for name in touched & set(kind.groups):
+            touched.update(kind.groups[name].members)
+        orphans = set(draft.orphans(key)) - touched
+        for reference in references(after, self._schema):
+            if reference.path not in touched:
+                continue
+            target = draft.entity((reference.kind, reference.entity_id))
+            if target is None:
+                message = f"{reference.path} names the {reference.kind} {reference.entity_id}, which does not exist"
+                return rejected("unknown_reference", f"{message}: create it first", reference.path)
+            if not self._is_alive(target):
+                orphans.add(reference.path)
+        if orphans != set(draft.orphans(key)):
+            draft.put(key, after, sorted(orphans))
+        return None
+
+    def _died(self, draft: Draft, key: Key) -> Outcome | None:
+        holders = [(holder, path) for holder, path in draft.referrers(key) if self._is_alive(draft.entity(holder))]
+        for holder, path in holders:
+            if self._schema.kinds[holder[0]].references[path].on_delete == "restrict":
+                message = f"{key[0]} {key[1]} is still named by {path} of {holder[0]} {holder[1]}: change that first"
+                return rejected("restricted", message, path)
+        for holder, path in holders:
+            refused = self._reach(draft, holder, path, key)
+            if refused is not None:
+                return refused
+        return None
+
+    def _reach(self, draft: Draft, holder: Key, path: str, cause: Key) -> Outcome | None:
+        entity = draft.entity(holder)
+        if entity is None or not self._is_alive(entity):
+            return None
+        stamp = author.Stamp(dot=Dot(self._device_id, draft.authority_counter + 1), now=self._now)
+        change: Change | None
+        if self._schema.kinds[holder[0]].references[path].on_delete == "cascade":
+            change = author.delete(entity, stamp, cascade_of=list(cause))
+        else:
+            change = author.edit(entity, {path: None}, stamp, self._schema)
+        return None if change is None else self._write(draft, holder, entity, change)
+
+    def _write(self, draft: Draft, key: Key, before: Entity, change: Change) -> Outcome | None:
+        after, outcome = apply(before, change, self._schema)
+        if outcome.status == "rejected" or after is None:
+            return outcome
+        draft.authority_counter = change.dot.counter
+        draft.put(key, after)
+        draft.recorded.append(Recorded(change, digest(change), outcome))
+        return self.follow(draft, before, change)
+
+    def _revived(self, draft: Draft, key: Key) -> None:
+        for holder, path in draft.referrers(key):
+            entity = draft.entity(holder)
+            orphans = draft.orphans(holder)
+            if entity is not None and path in orphans:
+                draft.put(holder, entity, [orphan for orphan in orphans if orphan != path])

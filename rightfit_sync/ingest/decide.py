@@ -1,0 +1,214 @@
+"""`decide`: from a push and a snapshot to receipts, history rows and changed entities.
+
+The server reads the snapshot under the device's lock, calls `decide`, and writes the decision in the same
+transaction. Where consequences reach further entities it answers `NeedMore`, and is called again with more.
+
+For each change, in the device's order:
+
+| step | finding | answer |
+|---|---|---|
+| receipt | same digest | that receipt again, nothing else |
+| | another digest | `RemoteError("device_cloned")`: the whole push is refused |
+| counter | beyond the next one | `RemoteError("counter_gap")` with the expected counter, likewise |
+| kind | unknown here | deferred: no receipt, it stays pending, and so do later changes of that entity |
+| void | | `void` |
+| alias | `was`, or a later change's `was`, names the same change, accepted | `duplicate` of its outcome |
+| restore | dot inside the vector, without a receipt | `duplicate` if the entity shows it, else `receipt_lost` |
+| build | `replaces` names a rejected or void change | `depends_on_rejected` |
+| permission | `authorize` says no | its answer |
+| `apply`, consequences | | its outcome |
+
+Changes of one transaction are accepted or rejected whole. Source: docs/explanation/semantics.md, sections 4, 6, 7.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from rightfit_sync.apply import DUPLICATE, VOID, apply
+from rightfit_sync.causality.dot import Dot
+from rightfit_sync.causality.version_vector import includes
+from rightfit_sync.errors import RemoteError
+from rightfit_sync.ingest.consequences import Consequences
+from rightfit_sync.ingest.draft import Draft, MissingError
+from rightfit_sync.ingest.snapshot import Authorize, Decision, Key, NeedMore, Pushed, Receipt, Recorded, Snapshot
+from rightfit_sync.limits import CHANGES_PER_TRANSACTION_MAX
+from rightfit_sync.outbox import trimmed
+from rightfit_sync.records import Change, Entity, Outcome, rejected
+from rightfit_sync.schema.spec import Schema
+
+
+def decide(
+    push: Sequence[Pushed], snapshot: Snapshot, schema: Schema, *, authorize: Authorize, now: int
+) -> Decision | NeedMore:
+    """Return the decision about `push`; `now` is the authority's clock, milliseconds since 1970 UTC.
+
+    Raises `RemoteError` (`counter_gap`, `device_cloned`, `wrong_device`) where the push as a whole is refused.
+    """
+    ingest = _Ingest(snapshot, schema, authorize, now)
+    try:
+        for group in _transactions(push):
+            ingest.take(group)
+    except MissingError as missing:
+        return missing.need
+    return ingest.decision()
+
+
+def _transactions(push: Iterable[Pushed]) -> Iterable[list[Pushed]]:
+    group: list[Pushed] = []
+    for pushed in push:
+        transaction_id = pushed.change.transaction_id
+        if group and (transaction_id is None or transaction_id != group[-1].change.transaction_id):
+            yield group
+            group = []
+        group.append(pushed)
+    if group:
+        yield group
+
+
+class _Ingest:
+    def __init__(self, snapshot: Snapshot, schema: Schema, authorize: Authorize, now: int) -> None:
+        self._snapshot = snapshot
+        self._schema = schema
+        self._authorize = authorize
+        self._now = now
+        self._consequences = Consequences(schema, snapshot.authority_device_id, now)
+        self._draft = Draft(snapshot, schema)
+        self._receipts: list[Receipt] = []
+        self._as_applied: dict[Dot, Change] = {}
+        self._deferred: list[Dot] = []
+        self._deferred_keys: set[Key] = set()
+        self._counter = snapshot.device.counter
+        self._lost = {dot for dot, receipt in snapshot.receipts.items() if not receipt.outcome.is_accepted}
+
+    def take(self, group: Sequence[Pushed]) -> None:
+        """Take in one transaction (often a single change)."""
+        fresh = [pushed for pushed in group if not self._is_answered(pushed)]
+        if not fresh:
+            return
+        if any(self._is_ahead(pushed.change) for pushed in fresh):
+            self._deferred += [pushed.change.dot for pushed in fresh]
+            self._deferred_keys.update((pushed.change.kind, pushed.change.entity_id) for pushed in fresh)
+            return
+        mark = self._draft.mark()
+        outcomes = [self._judge(pushed) for pushed in fresh]
+        if len(group) > 1:
+            outcomes = self._whole(group, fresh, outcomes)
+            if not all(outcome.is_accepted for outcome in outcomes):
+                self._draft.roll_back(mark)
+        for pushed, outcome in zip(fresh, outcomes, strict=True):
+            self._settle(pushed, outcome)
+
+    def _is_answered(self, pushed: Pushed) -> bool:
+        dot, device = pushed.change.dot, self._snapshot.device
+        if dot.device_id != device.device_id:
+            raise RemoteError("wrong_device", f"{dot} is not a change of {device.device_id}", status=403, path="dot")
+        receipt = self._snapshot.receipts.get(dot)
+        if receipt is not None:
+            if receipt.digest != pushed.digest:
+                message = f"{dot} was spent on another change: this device's id is used twice"
+                raise RemoteError("device_cloned", message, status=409, path="dot", detail={"dot": [dot.device_id, dot.counter]})
+            self._receipts.append(receipt)
+            return True
+        if dot.counter > self._counter + 1:
+            message = f"{dot} leaves a gap: the next counter is {self._counter + 1}"
+            raise RemoteError("counter_gap", message, status=409, path="dot", detail={"expected": self._counter + 1})
+        self._counter = max(self._counter, dot.counter)
+        return False
+
+    def _is_ahead(self, change: Change) -> bool:
+        if change.op == "void":
+            return False
+        return change.kind not in self._schema.kinds or (change.kind, change.entity_id) in self._deferred_keys
+
+    def _judge(self, pushed: Pushed) -> Outcome:
+        """Return the outcome of one change and leave its effect in the draft."""
+        change = pushed.change
+        if change.op == "void":
+            return VOID
+        key = (change.kind, change.entity_id)
+        before = self._draft.entity(key)
+        answer = self._twin(change) or _known(before, change) or self._refusal(before, change)
+        if answer is not None:
+            return answer
+        clamped = replace(trimmed(change, before, self._lost), written_at=min(change.written_at, self._now))
+        after, outcome = apply(before, clamped, self._schema)
+        if outcome.status == "rejected" or after is None:
+            return outcome
+        mark = self._draft.mark()
+        self._draft.put(key, after)
+        self._as_applied[change.dot] = clamped
+        refused = self._consequences.follow(self._draft, before, clamped)
+        if refused is None:
+            return outcome
+        self._draft.roll_back(mark)
+        return refused
+
+    def _twin(self, change: Change) -> Outcome | None:
+        """Return `duplicate` where the same change was accepted under its former or a later dot."""
+        original = None
+        if change.was is not UNSET:
+            original = self._snapshot.receipts.get(change.was.dot)
+            if original is not None and original.digest != change.was.digest:
+                original = None
+        twin = original or self._snapshot.aliases.get(change.dot)
+        if twin is None or not twin.outcome.is_accepted:
+            return None
+        return replace(DUPLICATE, first=twin.outcome)
+
+    def _refusal(self, before: Entity | None, change: Change) -> Outcome | None:
+        for path, patch in change.patches.items():
+            for dot in patch.replaced:
+                if dot in self._lost:
+                    return rejected("depends_on_rejected", f"{path} builds on {dot}, which was not accepted", path)
+        return self._authorize(before, change)
+
+    def _whole(self, group: Sequence[Pushed], fresh: Sequence[Pushed], outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """Return the outcomes of a transaction: where one change may not stand, none does."""
+        answered = {receipt.dot: receipt.outcome for receipt in self._receipts[-len(group) :]}
+        fates = {pushed.change.dot: outcome for pushed, outcome in zip(fresh, outcomes, strict=True)}
+        culprit = next((dot for dot, fate in {**answered, **fates}.items() if not fate.is_accepted), None)
+        if culprit is None and len(group) <= CHANGES_PER_TRANSACTION_MAX:
+            return list(outcomes)
+        reason = f"{culprit} of the same transaction was not accepted"
+        if culprit is None:
+            reason = f"a transaction has at most {CHANGES_PER_TRANSACTION_MAX} changes: split it"
+        refusal = rejected("transaction_rejected", f"{reason}; nothing of it was applied")
+        return [refusal if outcome.is_accepted else outcome for outcome in outcomes]
+
+    def _settle(self, pushed: Pushed, outcome: Outcome) -> None:
+        dot = pushed.change.dot
+        self._receipts.append(Receipt(dot, pushed.digest, outcome))
+        change = self._as_applied.get(dot, pushed.change) if outcome.is_accepted else pushed.change
+        self._draft.recorded.append(Recorded(change, pushed.digest, outcome))
+        if not outcome.is_accepted:
+            self._lost.add(dot)
+
+    def decision(self) -> Decision:
+        """Return everything that has been decided."""
+        draft = self._draft
+        return Decision(
+            receipts=self._receipts,
+            recorded=draft.recorded,
+            entities=draft.changed,
+            orphans={key: draft.orphans(key) for key in draft.changed},
+            deferred=self._deferred,
+            device_counter=self._counter,
+            authority_counter=draft.authority_counter,
+        )
+
+
+def _known(before: Entity | None, change: Change) -> Outcome | None:
+    """Answer a change whose dot the entity includes although its receipt is lost (after a restore)."""
+    if before is None or not includes(before.version_vector, change.dot):
+        return None
+    name = (change.dot.device_id, change.dot.counter)
+    is_shown = any(record.dot == change.dot for record in before.life) or any(
+        (dot.device_id, dot.counter) == name
+        for siblings in before.fields.values()
+        for sibling in siblings
+        for dot in sibling.dots
+    )
+    return DUPLICATE if is_shown else rejected("receipt_lost", f"the answer to {change.dot} was lost in a restore")
+

@@ -1,0 +1,128 @@
+"""What the authority looks at, and what it decides: the inputs and outputs of `ingest.decide`, as data."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeAlias, cast
+
+import msgspec
+from msgspec import UNSET
+
+from rightfit_sync.causality.dot import Dot
+from rightfit_sync.records import Change, Entity, Outcome
+from rightfit_sync.schema.spec import Schema
+
+Key: TypeAlias = tuple[str, str]
+"""`(kind, entity_id)`."""
+
+Authorize: TypeAlias = Callable[[Entity | None, Change], Outcome | None]
+"""Return the rejection of a change of this entity by the pusher (`records.rejected`), or None where it may be made.
+
+What a subject may not even see is answered as if it did not exist (`unknown_entity`).
+"""
+
+
+class Pushed(msgspec.Struct, frozen=True):
+    """One change as a device sends it: with the digest of the form that it first made durable."""
+
+    change: Change
+    digest: str
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """The authority's answer to one dot, kept for ever with the change's digest."""
+
+    dot: Dot
+    digest: str
+    outcome: Outcome
+
+
+class Device(msgspec.Struct, frozen=True):
+    """What the authority knows of the pushing device: its greatest spent counter, and all ids that its replica used."""
+
+    device_id: str
+    counter: int
+    replica_ids: frozenset[str] = frozenset()
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """What `decide` may look at.
+
+    `entities` holds every loaded entity (None: it does not exist), `referrers` per target the keys of the live or dead
+    entities that refer to it, `orphans` the paths of a loaded entity whose target is gone, `receipts` those of the
+    dots asked for, `aliases` the receipts of accepted changes that carried such a dot in `was`.
+    """
+
+    device: Device
+    authority_device_id: str
+    authority_counter: int
+    entities: Mapping[Key, Entity | None]
+    receipts: Mapping[Dot, Receipt] = {}
+    aliases: Mapping[Dot, Receipt] = {}
+    referrers: Mapping[Key, Sequence[Key]] = {}
+    orphans: Mapping[Key, Sequence[str]] = {}
+
+
+class NeedMore(msgspec.Struct, frozen=True):
+    """What must be added to the snapshot before a decision can be made."""
+
+    entities: Sequence[Key] = ()
+    referrers: Sequence[Key] = ()
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """One change with its outcome: a row of the history, accepted or not.
+
+    An accepted change stands as it was applied (`written_at` clamped to the authority's clock, `base` without rejected
+    dots), so that folding the history gives the entity again; `digest` is that of the form the device first made.
+    """
+
+    change: Change
+    digest: str
+    outcome: Outcome
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What to write and what to answer.
+
+    `receipts` answer the push, in its order (repeated ones included); `recorded` are the new history rows, in the
+    order of their making; `entities` the changed ones, each with its `orphans`; `deferred` the dots that stay pending
+    because their kind is unknown here; the counters are the greatest spent ones afterwards.
+    """
+
+    receipts: Sequence[Receipt]
+    recorded: Sequence[Recorded]
+    entities: Mapping[Key, Entity]
+    orphans: Mapping[Key, Sequence[str]]
+    deferred: Sequence[Dot]
+    device_counter: int
+    authority_counter: int
+
+
+def wanted(push: Iterable[Pushed], device: Device, schema: Schema) -> tuple[list[Key], list[Dot]]:
+    """Return the entities and the dots (for receipts and aliases) that a snapshot for `push` must hold.
+
+    Both come sorted: entities are locked in that order.
+    """
+    keys: set[Key] = set()
+    dots: set[Dot] = set()
+    mine = {device.device_id, *device.replica_ids}
+    for pushed in push:
+        change = pushed.change
+        keys.add((change.kind, change.entity_id))
+        keys.update(_targets(change, schema))
+        dots.add(change.dot)
+        if change.was is not UNSET:
+            dots.add(change.was.dot)
+        dots.update(Dot(device_id, counter) for device_id, counter in change.base.items() if device_id in mine)
+        for patch in change.patches.values():
+            dots.update(dot for dot in patch.replaced if dot.device_id in mine)
+    return sorted(keys), sorted(dots)
+
+
+def _targets(change: Change, schema: Schema) -> Iterator[Key]:
+    kind = schema.kinds.get(change.kind)
+    for path, patch in change.patches.items() if kind is not None and kind.references else ():
+        members = cast("Mapping[str, object]", patch.value) if isinstance(patch.value, Mapping) else {path: patch.value}
+        for name, value in members.items():
+            reference = kind.references.get(name) if kind is not None else None
+            if reference is not None and isinstance(value, str):
+                yield reference.kind, value

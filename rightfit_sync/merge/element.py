@@ -1,0 +1,18 @@
+"""Elements of a set: observed-remove.
+
+A removal takes away the dots that it lists and leaves none of its own; an element is present while the dot of an
+add remains. So an add that the remover had not seen survives, in any order (Shapiro et al., 2011, OR-set).
+"""
+
+from rightfit_sync.merge.policy import Policy
+from rightfit_sync.values import Value
+
+
+class SetElement(Policy):
+    """The path `tags/<element>`: true while present, gone otherwise."""
+
+    removes = True
+
+    def problem(self, value: Value) -> str | None:
+        """Return why `value` is neither true (add) nor null (remove), or None."""
+        return None if value is True or value is None else "a set element is added with true, removed with null"

@@ -1,0 +1,204 @@
+"""The outbox: a device's changes that the authority has not answered for good, and what the app sees meanwhile.
+
+An entry is *pending* until its own receipt comes. A rejected or void change leaves the outbox (the first for the
+rejected list). An accepted one stays in the fold, *acknowledged*, until the pulled trunk covers its dot. So::
+
+    view = fold(trunk, entries)          trunk: the entity as the authority has it
+
+A text path is special: a merge needs a base that the authority once had. Its view is frozen on the trunk held when the
+first of an unbroken run of own patches was made, with that run on top, until the whole run is acknowledged and the
+trunk covers it. The first entry of a run carries that `RunStart`; a create starts the runs of its texts with nothing.
+While a path is frozen it shows less than the trunk, so `base` of the next change names only what every path showed.
+
+Source: docs/explanation/semantics.md, section 4.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from rightfit_sync.apply import apply, final_value
+from rightfit_sync.causality.dot import Dot, WrittenDot
+from rightfit_sync.causality.version_vector import includes, meet, merge
+from rightfit_sync.field import merge_field
+from rightfit_sync.limits import CHANGES_PER_PUSH_MAX, PUSH_BYTES_MAX
+from rightfit_sync.merge.registry import MisplacedPath, rules_of
+from rightfit_sync.records import Change, Entity, Outcome, Sibling
+from rightfit_sync.schema.spec import KindSpec, Schema
+
+
+class RunStart(msgspec.Struct, frozen=True):
+    """What the trunk showed at a text path, and its version vector, when a run of own patches began."""
+
+    siblings: Sequence[Sibling]
+    version_vector: Mapping[str, int]
+
+
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One change in the outbox. `digest` is that of the form first made durable and never changes; `outcome` is the
+    receipt once the change is acknowledged; `size_bytes` that of its canonical form."""
+
+    change: Change
+    digest: str
+    size_bytes: int = 0
+    outcome: Outcome | None = None
+    run_starts: Mapping[str, RunStart] = {}
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the authority has yet to answer."""
+        return self.outcome is None
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """What the app sees of one entity (None: nothing), and the `base` that its next change may name."""
+
+    entity: Entity | None
+    base: Mapping[str, int]
+
+
+def fold(trunk: Entity | None, entries: Sequence[Entry], schema: Schema, lost: frozenset[Dot] = frozenset()) -> Shown:
+    """Return the view of one entity: `trunk` with `entries` (its own, in outbox order) applied.
+
+    `lost` are this replica's rejected and void dots of the entity, which a later `base` may still name.
+    """
+    entity = trunk
+    for entry in entries:
+        entity, _ = apply(entity, trimmed(entry.change, entity, lost), schema)
+    if entity is None:
+        return Shown(None, {})
+    kind = schema.kinds.get(entity.kind)
+    if kind is None or not entries:
+        return Shown(entity, entity.version_vector)
+    return _with_frozen_texts(entity, entries, kind)
+
+
+def trimmed(change: Change, entity: Entity | None, lost: Iterable[Dot]) -> Change:
+    """Return `change` with `base` lowered to what `entity` includes wherever it names one of the `lost` dots."""
+    known = {} if entity is None else entity.version_vector
+    beyond = [device_id for device_id, counter in change.base.items() if counter > known.get(device_id, 0)]
+    if not beyond:
+        return change
+    gone = frozenset(lost)
+    base = dict(change.base)
+    for device_id in beyond:
+        if Dot(device_id, base[device_id]) in gone:
+            base[device_id] = known.get(device_id, 0)
+    return replace(change, base={device_id: counter for device_id, counter in base.items() if counter > 0})
+
+
+def _with_frozen_texts(entity: Entity, entries: Sequence[Entry], kind: KindSpec) -> Shown:
+    fields, base = dict(entity.fields), dict(entity.version_vector)
+    for path in _frozen_paths(entries, kind):
+        run = [entry for entry in entries if path in entry.change.patches]
+        start = run[0].run_starts.get(path, RunStart((), {}))
+        base = meet(base, start.version_vector)
+        siblings = start.siblings
+        for entry in run:
+            siblings = _on_top(siblings, entry.change, path, kind)
+        if siblings:
+            fields[path] = siblings
+    own = {entry.change.dot.device_id for entry in entries}
+    mine = {device_id: counter for device_id, counter in entity.version_vector.items() if device_id in own}
+    return Shown(replace(entity, fields=fields), merge(base, mine))
+
+
+def _frozen_paths(entries: Sequence[Entry], kind: KindSpec) -> list[str]:
+    paths = {path: None for entry in entries for path in entry.change.patches if freezes(kind, path)}
+    return list(paths)
+
+
+def freezes(kind: KindSpec, path: str) -> bool:
+    """Whether a pending patch of `path` freezes its view: the policy merges against a base (texts)."""
+    try:
+        return rules_of(kind).policy(path).freezes_view
+    except MisplacedPath:
+        return False
+
+
+def _on_top(siblings: Sequence[Sibling], change: Change, path: str, kind: KindSpec) -> Sequence[Sibling]:
+    if change.op not in ("create", "edit", "resolve"):
+        return siblings
+    patch = change.patches[path]
+    op = change.op
+    dot = WrittenDot(change.dot.device_id, change.dot.counter, change.written_at)
+    return merge_field(rules_of(kind).policy(path), siblings, patch, final_value(patch), dot, op).siblings
+
+
+def run_starts(
+    change: Change, trunk: Entity | None, entries: Sequence[Entry], schema: Schema
+) -> dict[str, RunStart]:
+    """Return what a new entry for `change` must remember: the trunk at each text path where it begins a run.
+
+    `entries` are those of the same entity that the outbox holds already.
+    """
+    kind = schema.kinds.get(change.kind)
+    if kind is None or trunk is None:
+        return {}
+    running = {path for entry in entries for path in entry.change.patches}
+    return {
+        path: RunStart(trunk.fields.get(path, ()), trunk.version_vector)
+        for path in change.patches
+        if path not in running and freezes(kind, path)
+    }
+
+
+def finished(trunk: Entity | None, entries: Sequence[Entry], schema: Schema) -> list[Entry]:
+    """Return the entries of one entity that may leave: acknowledged, covered by the trunk, and in no open text run."""
+    known = {} if trunk is None else trunk.version_vector
+    open_entries = [entry for entry in entries if entry.is_pending or not includes(known, entry.change.dot)]
+    done = [entry for entry in entries if entry not in open_entries]
+    while True:
+        held = {path for entry in open_entries for path in entry.change.patches}
+        staying = [entry for entry in done if _holds_text(entry, held, schema)]
+        if not staying:
+            return done
+        done = [entry for entry in done if entry not in staying]
+        open_entries += staying
+
+
+def _holds_text(entry: Entry, held: set[str], schema: Schema) -> bool:
+    kind = schema.kinds.get(entry.change.kind)
+    return kind is not None and any(path in held and freezes(kind, path) for path in entry.change.patches)
+
+
+def plan_push(
+    entries: Iterable[Entry],
+    known_kinds: frozenset[str] | None = None,
+    *,
+    changes_max: int = CHANGES_PER_PUSH_MAX,
+    bytes_max: int = PUSH_BYTES_MAX,
+) -> list[Entry]:
+    """Return the next entries to push, in outbox order, a transaction always whole.
+
+    `entries` are the pending ones, oldest first. Changes of kinds that the authority does not know (`known_kinds`, if it
+    has said so) wait, and with them their transactions; all others flow past them.
+    """
+    chosen: list[Entry] = []
+    size_bytes = 0
+    for group in _transactions(entries):
+        if known_kinds is not None and any(_is_ahead(entry, known_kinds) for entry in group):
+            continue
+        group_bytes = sum(entry.size_bytes for entry in group)
+        if chosen and (len(chosen) + len(group) > changes_max or size_bytes + group_bytes > bytes_max):
+            break
+        chosen.extend(group)
+        size_bytes += group_bytes
+    return chosen
+
+
+def _is_ahead(entry: Entry, known_kinds: frozenset[str]) -> bool:
+    return entry.change.op != "void" and entry.change.kind not in known_kinds
+
+
+def _transactions(entries: Iterable[Entry]) -> Iterable[list[Entry]]:
+    group: list[Entry] = []
+    for entry in entries:
+        transaction_id = entry.change.transaction_id
+        if group and (transaction_id is None or transaction_id != group[-1].change.transaction_id):
+            yield group
+            group = []
+        group.append(entry)
+    if group:
+        yield group

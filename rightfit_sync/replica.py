@@ -1,0 +1,211 @@
+"""A replica's logic over any `Store`: write locally, plan a push, take in receipts and pages.
+
+No I/O, no clock, no randomness: bytes, readings and ids are arguments. Every method is one store transaction; a crash
+between two of them loses nothing, because each leaves a state from which the next sync goes on.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from rightfit_sync import changes
+from rightfit_sync.apply import apply, final_value
+from rightfit_sync.causality.dot import Dot
+from rightfit_sync.changes import Stamp
+from rightfit_sync.errors import LocalError
+from rightfit_sync.feed import Page, Row
+from rightfit_sync.ingest.snapshot import Pushed, Receipt
+from rightfit_sync.limits import CHANGE_BYTES_MAX, CHANGES_PER_TRANSACTION_MAX
+from rightfit_sync.outbox import Entry, Shown, finished, fold, plan_push, run_starts
+from rightfit_sync.records import Change, Entity, Outcome, digest, encoded, rejected
+from rightfit_sync.schema.spec import Schema
+from rightfit_sync.store import Key, Rejected, Store
+
+Author = Callable[[Shown, Stamp], Change | None]
+"""Make the change, from what is shown and the stamp to put on it (see `changes`); None where nothing is to do."""
+
+
+class ReplicaCore:
+    """One replica: `store` keeps it, `schema` says how it merges."""
+
+    def __init__(self, store: Store, schema: Schema) -> None:
+        self.store = store
+        self.schema = schema
+
+    def shown(self, key: Key) -> Shown:
+        """Return what the app sees of one entity, and the base that its next change may name."""
+        return self._fold([key])[key]
+
+    def write(self, key: Key, author: Author, now: int, transaction_id: str | None = None) -> Change | None:
+        """Make a change, put it into the outbox and show it. `now` is milliseconds since 1970 UTC.
+
+        Raises `LocalError` where `apply` would reject it: a change is refused when it is made, not when it is pushed.
+        """
+        with self.store.transaction():
+            state = self.store.state()
+            trunk = self.store.trunks([key]).get(key)
+            entries = list(self.store.entries([key]).get(key, ()))
+            lost = self.store.lost([key]).get(key, frozenset())
+            shown = fold(None if trunk is None else trunk.entity, entries, self.schema, lost)
+            dot = Dot(state.device_id, state.counter + 1)
+            change = author(shown, Stamp(dot, now, transaction_id, shown.base))
+            if change is None:
+                return None
+            entry = self._admitted(change, shown.entity, trunk, entries)
+            self.store.put_entry(entry)
+            self.store.put_state(replace(state, counter=dot.counter))
+            entries.append(entry)
+            views = {key: fold(None if trunk is None else trunk.entity, entries, self.schema, lost)}
+            self.store.put_views(views)
+            return change
+
+    def _admitted(self, change: Change, shown: Entity | None, trunk: Row | None, entries: Sequence[Entry]) -> Entry:
+        _, outcome = apply(shown, change, self.schema)
+        if outcome.status == "rejected":
+            raise LocalError(outcome.code, outcome.message, outcome.path)
+        size_bytes = len(encoded(change))
+        if size_bytes > CHANGE_BYTES_MAX:
+            raise LocalError("too_large", f"this change has {size_bytes} bytes, at most {CHANGE_BYTES_MAX}: split it")
+        starts = run_starts(change, None if trunk is None else trunk.entity, entries, self.schema)
+        return Entry(change, digest(change), size_bytes, None, starts)
+
+    def plan_push(self, *, changes_max: int, bytes_max: int) -> list[Pushed]:
+        """Return what to push next: pending changes in outbox order, transactions whole."""
+        kinds = self.store.state().authority_kinds
+        known = None if kinds is None else frozenset(kinds)
+        chosen = plan_push(self.store.pending(), known, changes_max=changes_max, bytes_max=bytes_max)
+        return [Pushed(entry.change, entry.digest) for entry in chosen]
+
+    def take_receipts(self, receipts: Iterable[Receipt]) -> list[Rejected]:
+        """Take in the authority's answers; return what was rejected. Unknown and repeated receipts do nothing."""
+        answered = {receipt.dot: receipt for receipt in receipts}
+        refused: list[Rejected] = []
+        with self.store.transaction():
+            entries = [entry for entry in self.store.entries_by_dot(list(answered)) if entry.is_pending]
+            for entry in entries:
+                refused += self._settle(entry, answered[entry.change.dot].outcome)
+            self._refresh({(entry.change.kind, entry.change.entity_id) for entry in entries})
+        return refused
+
+    def _settle(self, entry: Entry, outcome: Outcome) -> list[Rejected]:
+        change = entry.change
+        if outcome.is_accepted and change.op != "void":
+            self.store.put_entry(replace(entry, outcome=outcome))
+            return []
+        self.store.drop_entries([change.dot])
+        if outcome.is_accepted:
+            # The change that this void stands for had arrived before it was given up: it is not rejected after all.
+            self.store.drop_rejected(change.dot)
+            return []
+        self.store.put_lost((change.kind, change.entity_id), change.dot)
+        if outcome.status != "rejected":
+            return []
+        refused = Rejected(change, outcome)
+        self.store.put_rejected(refused)
+        return [refused]
+
+    def take_page(self, page: Page) -> set[Key]:
+        """Take in a page of the feed with its cursor; return the entities whose view may have changed."""
+        with self.store.transaction():
+            rows = {(row.entity.kind, row.entity.entity_id): row for row in page.rows}
+            gone = {(evicted.kind, evicted.entity_id): evicted.seq for evicted in page.evicted}
+            held = self.store.trunks([*rows, *gone])
+            fresh = {key: row for key, row in rows.items() if key not in held or row.seq >= held[key].seq}
+            self.store.put_trunks(fresh.values())
+            evicted = {key for key, seq in gone.items() if key in held and seq >= held[key].seq}
+            state = self.store.state()
+            if set(state.tags) - set(page.tags):
+                evicted |= {key for key, tags in self.store.trunk_tags() if tags and not set(tags) & set(page.tags)}
+            self.store.drop_trunks(evicted)
+            self.store.put_state(replace(state, cursor=page.cursor, tags=page.tags))
+            changed = {*fresh, *evicted}
+            self._refresh(changed)
+        return changed
+
+    def take_authority(self, kinds: Sequence[str], epoch: str) -> None:
+        """Remember the kinds of the authority's schema and its epoch."""
+        state = self.store.state()
+        if state.authority_kinds is None or list(state.authority_kinds) != list(kinds) or state.epoch != epoch:
+            with self.store.transaction():
+                self.store.put_state(replace(state, authority_kinds=kinds, epoch=epoch))
+
+    def set_aside(self, dot: Dot, outcome: Outcome) -> None:
+        """Give up a pending change by name (too large, say): a void takes its dot, its payload joins the rejected list.
+
+        The void is pushed in its place, so that counters stay gap-free and nothing behind it waits.
+        """
+        with self.store.transaction():
+            entries = [one for one in self.store.entries_by_dot([dot]) if one.is_pending and one.change.op != "void"]
+            if not entries:
+                return
+            entry = entries[0]
+            change = entry.change
+            void = Change(
+                dot, change.kind, change.entity_id, "void", digest=entry.digest, reason=outcome.code or "discarded"
+            )
+            self.store.put_entry(Entry(void, entry.digest, len(encoded(void))))
+            self.store.put_lost((change.kind, change.entity_id), dot)
+            self.store.put_rejected(Rejected(change, outcome))
+            self._refresh({(change.kind, change.entity_id)})
+
+    def discard(self, dot: Dot) -> None:
+        """Take a change off the rejected list for good: the user has seen it and does not want it."""
+        with self.store.transaction():
+            self.store.drop_rejected(dot)
+
+    def retry(self, dot: Dot, now: int) -> Change | None:
+        """Make a rejected change anew, with a new dot, on top of what is shown now; None if it changes nothing."""
+        with self.store.transaction():
+            found = next((one for one in self.store.rejected() if one.change.dot == dot), None)
+            if found is None:
+                raise LocalError("unknown_dot", f"{dot} is not in the rejected list")
+            key = (found.change.kind, found.change.entity_id)
+            change = self.write(key, lambda shown, stamp: self._again(found.change, shown, stamp), now)
+            self.store.drop_rejected(dot)
+            return change
+
+    def resync(self) -> None:
+        """Forget the trunk and the cursor, keep the outbox: the next pulls rebuild the copy."""
+        with self.store.transaction():
+            keys = {key for key, _ in self.store.trunk_tags()}
+            self.store.drop_trunks(keys)
+            self.store.put_state(replace(self.store.state(), cursor=None))
+            self._refresh(keys)
+
+    def _again(self, change: Change, shown: Shown, stamp: Stamp) -> Change | None:
+        wanted = {path: final_value(patch) for path, patch in change.patches.items()}
+        if shown.entity is None:
+            if change.op != "create":
+                raise LocalError("unknown_entity", f"{change.kind} {change.entity_id} is not here any more: discard it")
+            return changes.create(change.kind, change.entity_id, wanted, stamp, self.schema)
+        if change.op == "delete":
+            return changes.delete(shown.entity, stamp)
+        if change.op == "restore":
+            return changes.restore(shown.entity, stamp)
+        if change.op == "resolve":
+            return changes.resolution(shown.entity, wanted, stamp)
+        return changes.edit(shown.entity, wanted, stamp, self.schema)
+
+    def _refresh(self, keys: Collection[Key]) -> None:
+        """Let finished entries go and bring the views of `keys` up to date."""
+        entries = self.store.entries(keys)
+        trunks = self.store.trunks(list(entries))
+        for key, queue in entries.items():
+            trunk = trunks.get(key)
+            done = finished(None if trunk is None else trunk.entity, queue, self.schema)
+            if done:
+                self.store.drop_entries([entry.change.dot for entry in done])
+        self.store.put_views(self._fold(keys))
+
+    def _fold(self, keys: Collection[Key]) -> Mapping[Key, Shown]:
+        trunks, entries, lost = self.store.trunks(keys), self.store.entries(keys), self.store.lost(keys)
+        views = {}
+        for key in keys:
+            trunk = trunks[key].entity if key in trunks else None
+            views[key] = fold(trunk, entries.get(key, ()), self.schema, lost.get(key, frozenset()))
+        return views
+
+
+def too_large(size_bytes: int) -> Outcome:
+    """Return the device's own reason for setting aside a change that no push can carry."""
+    return rejected("too_large", f"{size_bytes} bytes are more than one push carries: split the change and retry")

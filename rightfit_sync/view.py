@@ -1,0 +1,90 @@
+"""The view: what an app sees of an entity, containers assembled.
+
+Of several siblings the greatest by `(written_at, dots)` is shown. This is display only: causality alone decides
+what replaces what. Source: docs/explanation/semantics.md, sections 3 and 4.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
+
+from rightfit_sync.causality.dot import WrittenDot
+from rightfit_sync.life import is_deleted
+from rightfit_sync.paths import unescape
+from rightfit_sync.records import Entity, Sibling
+from rightfit_sync.schema.spec import FieldSpec, KindSpec, Schema
+from rightfit_sync.values import Value, canonical
+
+
+def shown(siblings: Sequence[Sibling]) -> Sibling:
+    """Return the sibling that is displayed: the greatest by `(written_at, dots)`."""
+    return siblings[0] if len(siblings) == 1 else max(siblings, key=_display_order)
+
+
+def _display_order(sibling: Sibling) -> tuple[int, list[WrittenDot]]:
+    return sibling.written_at, sorted(sibling.dots)
+
+
+def view(entity: Entity, schema: Schema) -> dict[str, Value]:
+    """Return `{field: value}` as an app sees it; empty for a deleted entity.
+
+    A set is a sorted list, a map a dict, a keyed list a list of `{"id", "position", **fields}` in order; the
+    members of a group stand beside the other fields. Fields that the schema does not know are left out (they are
+    kept in the entity).
+    """
+    kind = schema.kinds.get(entity.kind)
+    if kind is None or is_deleted(entity, kind):
+        return {}
+    return values(entity, kind)
+
+
+def values(entity: Entity, kind: KindSpec) -> dict[str, Value]:
+    """Return what `view` returns, for a deleted entity too: what a restore would bring back."""
+    assembled: dict[str, Value] = {}
+    families: dict[str, dict[str, Value]] = {}
+    for path, siblings in entity.fields.items():
+        name, is_inner, rest = path.partition("/")
+        if is_inner:
+            families.setdefault(unescape(name), {})[rest] = shown(siblings).value
+        elif path in kind.fields:
+            assembled[path] = shown(siblings).value
+        elif path in kind.groups:
+            composite = shown(siblings).value
+            if isinstance(composite, Mapping):
+                assembled.update(cast("Mapping[str, Value]", composite))
+    for name, family in families.items():
+        if name in kind.fields:
+            assembled[name] = _assemble(kind.fields[name], family)
+    return assembled
+
+
+def _assemble(spec: FieldSpec, family: Mapping[str, Value]) -> Value:
+    if spec.merge == "set":
+        elements = (unescape(rest) for rest in family)
+        return sorted(int(element) for element in elements) if spec.type == "int" else sorted(elements)
+    if spec.merge == "map":
+        return {unescape(key): value for key, value in sorted(family.items()) if value is not None}
+    return _items(family)
+
+
+def _items(family: Mapping[str, Value]) -> list[Value]:
+    items: dict[str, dict[str, Value]] = {}
+    for rest, value in family.items():
+        item_id, is_inner, field = rest.partition("/")
+        if is_inner or value is not None:
+            item = items.setdefault(item_id, {"id": unescape(item_id)})
+            item[unescape(field) if is_inner else "position"] = value
+    return [*sorted(items.values(), key=_item_order)]
+
+
+def _item_order(item: Mapping[str, Value]) -> tuple[int, float, str, str]:
+    position, item_id = item.get("position"), str(item["id"])
+    if isinstance(position, str):
+        return 2, 0, position, item_id
+    if isinstance(position, int | float) and not isinstance(position, bool):
+        return 1, position, "", item_id
+    return 0, 0, canonical(position).decode(), item_id
+
+
+def dots_of(siblings: Iterable[Sibling]) -> list[WrittenDot]:
+    """Return every dot of these siblings, sorted."""
+    return sorted(dot for sibling in siblings for dot in sibling.dots)

@@ -1,0 +1,1 @@
+"""The wire: messages, their encodings, and the signed cursor."""
