@@ -73,6 +73,7 @@ def test_typing_in_a_long_text_merges_by_slicing() -> None:
         ("boiler leaks", "boiler drips", "boiler leaked"),
         ("boiler leaks", "boiler leaks.", "boiler leaks again"),
         ("boiler leaks", "boiler", "boiler often leaks"),
+        ("boiler old valve leaks", "boiler leaks", "boiler old new valve leaks"),
         ("boiler leaks", "boilerleaks", "boiler leaked"),
         ("boiler leaks", "boiler", "boiler drips"),
         ("boiler leaks", "tap leaks", "tap, boiler leaks"),
