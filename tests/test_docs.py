@@ -39,7 +39,7 @@ def prose(text: str) -> str:
 
 
 def anchors(path: Path) -> set[str]:
-    """The anchors of a document's headings, as the usual hosts make them: lower case, dashes, no punctuation."""
+    """The anchors of a document's headings, as hosts make them: lower case, dashes, no punctuation."""
     titles = HEADING.findall(prose(path.read_text(encoding="utf-8")))
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
