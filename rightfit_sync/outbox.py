@@ -37,12 +37,14 @@ class RunStart(msgspec.Struct, frozen=True):
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One change in the outbox. `digest` is that of the form first made durable and never changes; `outcome` is the
-    receipt once the change is acknowledged; `size_bytes` that of its canonical form."""
+    receipt once the change is acknowledged; `size_bytes` that of its canonical form; `is_deferred` says that the
+    authority has seen it and put it off, because it did not know its kind."""
 
     change: Change
     digest: str
     size_bytes: int = 0
     outcome: Outcome | None = None
+    is_deferred: bool = False
     run_starts: Mapping[str, RunStart] = {}
 
     @property
@@ -172,8 +174,8 @@ def plan_push(
 ) -> list[Entry]:
     """Return the next entries to push, in outbox order, a transaction always whole.
 
-    `entries` are the pending ones, oldest first. Changes of kinds that the authority does not know (`known_kinds`, if it
-    has said so) wait, and with them their transactions; all others flow past them.
+    `entries` are the pending ones, oldest first. A change that the authority has deferred waits, with its transaction,
+    until its kind is among `known_kinds`; all others flow past it. (It is sent once, so that counters have no gap.)
     """
     chosen: list[Entry] = []
     size_bytes = 0
@@ -189,7 +191,7 @@ def plan_push(
 
 
 def _is_ahead(entry: Entry, known_kinds: frozenset[str]) -> bool:
-    return entry.change.op != "void" and entry.change.kind not in known_kinds
+    return entry.is_deferred and entry.change.kind not in known_kinds
 
 
 def _transactions(entries: Iterable[Entry]) -> Iterable[list[Entry]]:

@@ -67,7 +67,7 @@ class ReplicaCore:
         if size_bytes > CHANGE_BYTES_MAX:
             raise LocalError("too_large", f"this change has {size_bytes} bytes, at most {CHANGE_BYTES_MAX}: split it")
         starts = run_starts(change, None if trunk is None else trunk.entity, entries, self.schema)
-        return Entry(change, digest(change), size_bytes, None, starts)
+        return Entry(change, digest(change), size_bytes, run_starts=starts)
 
     def plan_push(self, *, changes_max: int, bytes_max: int) -> list[Pushed]:
         """Return what to push next: pending changes in outbox order, transactions whole."""
@@ -87,6 +87,13 @@ class ReplicaCore:
             self._refresh({(entry.change.kind, entry.change.entity_id) for entry in entries})
         return refused
 
+    def take_deferred(self, dots: Collection[Dot]) -> None:
+        """Hold back these changes until the authority knows their kind."""
+        with self.store.transaction():
+            for entry in self.store.entries_by_dot(dots):
+                if entry.is_pending and not entry.is_deferred:
+                    self.store.put_entry(replace(entry, is_deferred=True))
+
     def _settle(self, entry: Entry, outcome: Outcome) -> list[Rejected]:
         change = entry.change
         if outcome.is_accepted and change.op != "void":
@@ -105,7 +112,12 @@ class ReplicaCore:
         return [refused]
 
     def take_page(self, page: Page) -> set[Key]:
-        """Take in a page of the feed with its cursor; return the entities whose view may have changed."""
+        """Take in a page of the feed with its cursor; return the entities whose view may have changed.
+
+        The page must have been cut after every receipt taken in so far was given (one exchange at a time does that):
+        then an acknowledged change whose entity the last page (`more` is false) has not brought is out of sight for
+        this subject, and leaves the fold.
+        """
         with self.store.transaction():
             rows = {(row.entity.kind, row.entity.entity_id): row for row in page.rows}
             gone = {(evicted.kind, evicted.entity_id): evicted.seq for evicted in page.evicted}
@@ -118,9 +130,17 @@ class ReplicaCore:
                 evicted |= {key for key, tags in self.store.trunk_tags() if tags and not set(tags) & set(page.tags)}
             self.store.drop_trunks(evicted)
             self.store.put_state(replace(state, cursor=page.cursor, tags=page.tags))
-            changed = {*fresh, *evicted}
+            changed = {*fresh, *evicted, *(() if page.more else self._let_go_unseen())}
             self._refresh(changed)
         return changed
+
+    def _let_go_unseen(self) -> set[Key]:
+        entries = self.store.acknowledged()
+        keys = {(entry.change.kind, entry.change.entity_id) for entry in entries}
+        unseen = keys - set(self.store.trunks(keys))
+        gone = [entry for entry in entries if (entry.change.kind, entry.change.entity_id) in unseen]
+        self.store.drop_entries([entry.change.dot for entry in gone])
+        return unseen
 
     def take_authority(self, kinds: Sequence[str], epoch: str) -> None:
         """Remember the kinds of the authority's schema and its epoch."""

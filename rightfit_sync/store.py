@@ -79,6 +79,9 @@ class Store(Protocol):
     def pending(self) -> Iterable[Entry]:
         """Return the pending outbox entries, in outbox order, lazily (a push takes the first few)."""
 
+    def acknowledged(self) -> Sequence[Entry]:
+        """Return the acknowledged outbox entries (few: they wait for the trunk to cover them), in outbox order."""
+
     def entries_by_dot(self, dots: Collection[Dot]) -> Sequence[Entry]:
         """Return those outbox entries that have one of these `dots`, in outbox order."""
 

@@ -100,6 +100,10 @@ class MemoryStore:
         """Return the pending outbox entries, in outbox order, lazily."""
         return (self._entries[dot] for dot in list(self._pending))
 
+    def acknowledged(self) -> Sequence[Entry]:
+        """Return the acknowledged outbox entries, in outbox order."""
+        return [entry for entry in self._entries.values() if not entry.is_pending]
+
     def entries_by_dot(self, dots: Collection[Dot]) -> Sequence[Entry]:
         """Return those outbox entries that have one of these `dots`, in outbox order."""
         found = [dot for dot in dots if dot in self._entries]
