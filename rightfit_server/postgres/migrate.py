@@ -1,5 +1,4 @@
-"""Bringing a database up to date: numbered SQL files, the service's role and its privileges, the report
-views.
+"""Bringing a database up to date: numbered SQL files, the service's role, its privileges, the report views.
 
 `migrate` may be called by several processes at once and again at every start: an advisory lock lets one
 at a time through, and what is done already is left alone. It needs the owner's connection; the service
@@ -90,8 +89,8 @@ def _yoyo_url(url: str) -> str:
 
 def _ensure_role(connection: psycopg.Connection, app_role: str) -> None:
     found = connection.execute(
-        "SELECT rolsuper OR rolbypassrls, rolname = current_user, pg_has_role(oid, current_user::regrole,
-        'MEMBER')" " FROM pg_roles WHERE rolname = %s",
+        "SELECT rolsuper OR rolbypassrls, rolname = current_user,"
+        " pg_has_role(oid, current_user::regrole, 'MEMBER') FROM pg_roles WHERE rolname = %s",
         (app_role,),
     ).fetchone()
     if found is None:
