@@ -1,0 +1,155 @@
+"""A device in memory: a `ReplicaCore` with the verbs that a person has, and an exchange with an authority.
+
+`request` and `take` are the two ends of one exchange, for tests that put a network between them; `sync` does
+both until nothing is left to do.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from rightfit_sync import changes
+from rightfit_sync.conflicts import Conflict, conflicts
+from rightfit_sync.limits import CHANGES_PER_PUSH_MAX, PROTOCOL_VERSION, PUSH_BYTES_MAX, ROWS_PER_PAGE_MAX
+from rightfit_sync.outbox import Shown
+from rightfit_sync.records import Change, Entity
+from rightfit_sync.replica import ReplicaCore
+from rightfit_sync.schema.spec import Schema
+from rightfit_sync.store import Key, ReplicaState
+from rightfit_sync.testing.authority import MemoryAuthority
+from rightfit_sync.testing.memory import MemoryStore
+from rightfit_sync.values import Value
+from rightfit_sync.view import view
+from rightfit_sync.wire.messages import SyncRequest, SyncResponse
+
+ROUNDS_MAX = 1_000
+"""Exchanges after which `sync` gives up: a queue that does not drain is a fault."""
+
+
+class MemoryDevice:
+    """One device of `subject`; `now` is its clock, milliseconds since 1970 UTC, read at every write."""
+
+    def __init__(
+        self,
+        device_id: str,
+        schema: Schema,
+        *,
+        subject: str = "everybody",
+        now: Callable[[], int] | None = None,
+    ) -> None:
+        self.store = MemoryStore(ReplicaState(device_id, subject))
+        self.core = ReplicaCore(self.store, schema)
+        self.now = now or self._tick
+        self._ticks = 0
+
+    @property
+    def device_id(self) -> str:
+        """The id that this device writes under."""
+        return self.store.state().device_id
+
+    def _tick(self) -> int:
+        self._ticks += 1
+        return self._ticks
+
+    def entity(self, key: Key) -> Entity | None:
+        """Return what is shown of one entity, siblings and all."""
+        return self.core.shown(key).entity
+
+    def view(self, key: Key) -> dict[str, Value]:
+        """Return what the app shows of one entity; empty where there is nothing to show."""
+        entity = self.entity(key)
+        return {} if entity is None else view(entity, self.core.schema)
+
+    def conflicts(self, key: Key) -> list[Conflict]:
+        """Return the open conflicts of one entity as this device knows them."""
+        entity = self.entity(key)
+        row = self.store.trunks([key]).get(key)
+        return (
+            [] if entity is None else conflicts(entity, self.core.schema, () if row is None else row.orphans)
+        )
+
+    def create(
+        self, key: Key, wanted: Mapping[str, Value], transaction_id: str | None = None
+    ) -> Change | None:
+        """Bring an entity into being."""
+        schema = self.core.schema
+        return self._write(key, lambda _, stamp: changes.create(*key, wanted, stamp, schema), transaction_id)
+
+    def edit(self, key: Key, wanted: Mapping[str, Value], transaction_id: str | None = None) -> Change | None:
+        """Make the shown entity hold `wanted`."""
+        schema = self.core.schema
+        return self._on_entity(
+            key, lambda entity, stamp: changes.edit(entity, wanted, stamp, schema), transaction_id
+        )
+
+    def delete(self, key: Key, transaction_id: str | None = None) -> Change | None:
+        """Delete the shown entity."""
+        return self._on_entity(key, changes.delete, transaction_id)
+
+    def restore(self, key: Key, transaction_id: str | None = None) -> Change | None:
+        """Undo the deletes that this device knows of."""
+        return self._on_entity(key, changes.restore, transaction_id)
+
+    def resolve(self, key: Key, path: str, choice: Value) -> Change | None:
+        """Settle the conflict at `path`."""
+        conflict = next(one for one in self.conflicts(key) if one.path == path)
+        schema = self.core.schema
+        return self._on_entity(
+            key, lambda entity, stamp: changes.resolve(entity, conflict, choice, stamp, schema)
+        )
+
+    def _on_entity(
+        self,
+        key: Key,
+        author: Callable[[Entity, changes.Stamp], Change | None],
+        transaction_id: str | None = None,
+    ) -> Change | None:
+        def write(shown: Shown, stamp: changes.Stamp) -> Change | None:
+            return None if shown.entity is None else author(shown.entity, stamp)
+
+        return self._write(key, write, transaction_id)
+
+    def _write(
+        self, key: Key, author: Callable[[Shown, changes.Stamp], Change | None], transaction_id: str | None
+    ) -> Change | None:
+        return self.core.write(key, author, self.now(), transaction_id)
+
+    def request(
+        self, changes_max: int = CHANGES_PER_PUSH_MAX, rows_max: int = ROWS_PER_PAGE_MAX
+    ) -> SyncRequest:
+        """Return what this device sends next; `changes_max` 0 pushes nothing."""
+        pushed = self.core.plan_push(changes_max=changes_max, bytes_max=PUSH_BYTES_MAX) if changes_max else []
+        return SyncRequest(
+            protocol_version=PROTOCOL_VERSION,
+            schema_version=self.core.schema.schema_version,
+            changes=pushed,
+            cursor=self.store.state().cursor,
+            rows_max=rows_max,
+        )
+
+    def take(self, response: SyncResponse) -> None:
+        """Take in an answer."""
+        self.core.take_authority(response.kinds, response.epoch)
+        self.core.take_receipts(response.receipts)
+        if response.page is not None:
+            self.core.take_page(response.page)
+
+    def exchange(
+        self, authority: MemoryAuthority, now: int, changes_max: int = CHANGES_PER_PUSH_MAX
+    ) -> SyncResponse:
+        """Do one round trip and return the answer."""
+        response = authority.sync(self.device_id, self.request(changes_max), now)
+        self.take(response)
+        return response
+
+    def sync(self, authority: MemoryAuthority, now: int) -> None:
+        """Exchange until the outbox is empty and the feed read, or what is left must wait for an upgrade."""
+        for _ in range(ROUNDS_MAX):
+            response = self.exchange(authority, now)
+            more = response.page is not None and response.page.more
+            if not more and not self.request().changes[len(response.deferred) :]:
+                return
+        raise AssertionError(f"{self.device_id} is not done after {ROUNDS_MAX} exchanges")
+
+
+def rejected_codes(device: MemoryDevice) -> Sequence[str]:
+    """Return the codes on the device's rejected list, oldest first."""
+    return [one.outcome.code for one in device.store.rejected()]
