@@ -1,13 +1,13 @@
 """Counters: both deltas count. `merge(base, theirs, mine) = theirs + mine - base`; commutes."""
 
-from decimal import Context, Decimal
-from math import isfinite
+from decimal import Context
 
-from rightfit_sync.limits import INTEGER_MAX
 from rightfit_sync.merge.policy import CONFLICT, Policy, Verdict
-from rightfit_sync.values import Value
+from rightfit_sync.schema.types import as_decimal
+from rightfit_sync.values import Value, problem
 
-_EXACT = Context(prec=100)
+_EXACT = Context(prec=800)
+"""Digits enough for the sum of the greatest and the least number that a float can hold."""
 
 
 class Counter(Policy):
@@ -25,12 +25,14 @@ class Counter(Policy):
 
     def merge(self, base: Value, theirs: Value, mine: Value, *, mine_first: bool) -> Value | Verdict:
         """Return `theirs + mine - base` in the field's type, or `CONFLICT` where no such number can be kept."""
-        start = 0 if base is None else base
-        if isinstance(theirs, str) and isinstance(mine, str):
-            return f"{_EXACT.subtract(_EXACT.add(Decimal(theirs), Decimal(mine)), Decimal(str(start))):f}"
-        if not isinstance(start, int | float) or not isinstance(theirs, int | float) or not isinstance(mine, int | float):
+        start, left, right = as_decimal(0 if base is None else base), as_decimal(theirs), as_decimal(mine)
+        if start is None or left is None or right is None or isinstance(theirs, str) != isinstance(mine, str):
             return CONFLICT
-        total = theirs + mine - start
-        if isinstance(total, int):
-            return total if abs(total) <= INTEGER_MAX else CONFLICT
-        return total if isfinite(total) else CONFLICT
+        # Exact, so that 0.1 + 0.2 is 0.3 and the order of additions does not matter.
+        total = _EXACT.subtract(_EXACT.add(left, right), start)
+        counted: Value = float(total)
+        if isinstance(theirs, str):
+            counted = f"{total:f}"
+        elif isinstance(theirs, int) and isinstance(mine, int) and total == int(total):
+            counted = int(total)
+        return counted if problem(counted) is None and self.problem(counted) is None else CONFLICT

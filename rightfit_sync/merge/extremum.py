@@ -8,7 +8,8 @@ from decimal import Decimal
 
 from rightfit_sync.merge.policy import CONFLICT, Policy, Verdict
 from rightfit_sync.schema.spec import FieldSpec
-from rightfit_sync.values import Value
+from rightfit_sync.schema.types import as_decimal
+from rightfit_sync.values import Value, canonical
 
 
 class Extremum(Policy):
@@ -22,31 +23,28 @@ class Extremum(Policy):
 
     def merge(self, base: Value, theirs: Value, mine: Value, *, mine_first: bool) -> Value | Verdict:
         """Return the further of the two, or `CONFLICT` where they cannot be compared."""
-        beyond = self._is_beyond(mine, theirs)
-        if beyond is None:
+        left, right = self._ordered(theirs), self._ordered(mine)
+        if left is None or type(left) is not type(right):
             return CONFLICT
-        return mine if beyond else theirs
+        if left == right:
+            # One number in two spellings ("1.0", "1.00"): any choice will do that does not depend on who came first.
+            return max(theirs, mine, key=canonical)
+        return mine if self._is_beyond(mine, theirs) else theirs
 
     def advance(self, replaced: Sequence[Value], mine: Value) -> Value:
         """Return the furthest of `mine` and the values that it replaces."""
-        if mine is None:
-            return mine
         for value in replaced:
-            if value is not None and self._is_beyond(value, mine):
+            if self._is_beyond(value, mine):
                 mine = value
         return mine
 
-    def _is_beyond(self, value: Value, other: Value) -> bool | None:
+    def _is_beyond(self, value: Value, other: Value) -> bool:
         left, right = self._ordered(value), self._ordered(other)
         if isinstance(left, Decimal) and isinstance(right, Decimal):
             return left > right if self._greatest else left < right
         if isinstance(left, str) and isinstance(right, str):
             return left > right if self._greatest else left < right
-        return None
+        return False
 
     def _ordered(self, value: Value) -> Decimal | str | None:
-        if isinstance(value, int | float):
-            return Decimal(str(value))
-        if isinstance(value, str):
-            return Decimal(value) if self.spec.type == "decimal" else value
-        return None
+        return value if isinstance(value, str) and self.spec.type != "decimal" else as_decimal(value)

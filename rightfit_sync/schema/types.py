@@ -16,6 +16,7 @@ of a newer schema.
 
 import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 
 from rightfit_sync.schema.spec import FieldSpec
 from rightfit_sync.values import Value
@@ -58,6 +59,15 @@ def type_problem(spec: FieldSpec, value: Value) -> str | None:
     if spec.choices and value not in spec.choices:
         return f"expected one of {', '.join(spec.choices)}, got {_shown(value)}"
     return None
+
+
+def as_decimal(value: Value) -> Decimal | None:
+    """Return the exact number that `value` (a number, or a string of type `decimal`) stands for, or None."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return Decimal(str(value))
+    return Decimal(value) if isinstance(value, str) and _DECIMAL.match(value) else None
 
 
 def _shown(value: Value) -> str:
