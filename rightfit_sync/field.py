@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from rightfit_sync.causality.dot import Dot, WrittenDot, union, without
 from rightfit_sync.merge.policy import CONFLICT, Policy
 from rightfit_sync.records import Patch, Sibling
-from rightfit_sync.values import Value, same
+from rightfit_sync.values import Value, one_spelling, same
 
 FieldOp = Literal["create", "edit", "resolve"]
 How = Literal["applied", "merged", "conflicted"]
@@ -44,7 +44,9 @@ def merge_field(
     replaces = frozenset((replaced.device_id, replaced.counter) for replaced in patch.replaced)
     left, replaced_values = _take_away(policy, before, replaces, value, op)
     if op == "edit":
-        value = policy.advance(replaced_values, value)
+        # What the writer saw counts even where somebody else has replaced it meanwhile, so that order says nothing.
+        seen = [] if patch.base is UNSET else [patch.base]
+        value = policy.advance([*replaced_values, *seen], value)
     if policy.removes and value is None:
         return Merged(sorted_siblings(left), "merged" if left else "applied")
     mine = Sibling(value=value, dots=[dot], resolved=op == "resolve")
@@ -104,7 +106,8 @@ def _coalesces(policy: Policy, sibling: Sibling, value: Value, op: FieldOp) -> b
 def _coalesced(left: Sibling, right: Sibling) -> Sibling:
     dots = union(left.dots, right.dots)
     by = sorted({*resolution_dots(left), *resolution_dots(right)})
-    return Sibling(value=left.value, dots=dots, resolved=bool(by), resolved_by=_compact(by, len(dots)))
+    value = one_spelling(left.value, right.value)
+    return Sibling(value=value, dots=dots, resolved=bool(by), resolved_by=_compact(by, len(dots)))
 
 
 def resolution_dots(sibling: Sibling) -> Sequence[Dot]:

@@ -32,6 +32,13 @@ def same(left: Value, right: Value) -> bool:
     return canonical(left) == canonical(right)
 
 
+def one_spelling(left: Value, right: Value) -> Value:
+    """Return the one of two same values that every replica chooses: `1` of `1` and `1.0`."""
+    if type(left) is type(right) and type(left) in _SCALARS:
+        return left
+    return min(left, right, key=lambda value: msgspec.json.encode(value, order="sorted"))
+
+
 def canonical(value: Value) -> bytes:
     """Return the one byte string that stands for `value`: JSON, keys sorted, whole floats as integers."""
     return msgspec.json.encode(_normal(value), order="sorted")
