@@ -98,22 +98,14 @@ class _Draft:
         dot = WrittenDot(change.dot.device_id, change.dot.counter, change.written_at)
         value = final_value(patch)
         merged = merge_field(policy, self.fields.get(path, ()), patch, value, dot, cast("FieldOp", change.op))
-        survives = value is None and "/" in path and self._take_fields(path, patch)
-        how: How = "conflicted" if survives else merged.how
+        if value is None and "/" in path:
+            self._take_fields(path, patch)
         self._put(path, merged.siblings)
-        self._hows.add(how)
-        if how == "conflicted":
+        self._hows.add(merged.how)
+        if merged.how == "conflicted":
             self._paths.append(path)
         if merged.suggestion is not None:
             self._suggestions[path] = merged.suggestion
-        self._note_removed_item(path)
-
-    def _note_removed_item(self, path: str) -> None:
-        """An edit of a field whose item somebody else removed is a conflict of the item."""
-        item = path.rpartition("/")[0]
-        siblings = self.fields.get(item, ()) if "/" in item else ()
-        if siblings and siblings[0].value is None and item not in self._paths:
-            self._paths.append(item)
 
     def _put(self, path: str, siblings: Sequence[Sibling]) -> None:
         if siblings:
@@ -121,18 +113,23 @@ class _Draft:
         else:
             self.fields.pop(path, None)
 
-    def _take_fields(self, path: str, patch: Patch) -> bool:
-        """Take the replaced dots from the fields of a removed item too; return whether another dot survives."""
-        survives = False
+    def _take_fields(self, path: str, patch: Patch) -> None:
+        """Take the replaced dots from the fields of a removed item too."""
         for inner in [known for known in self.fields if is_inside(known, path)]:
-            left = less_dots(self.fields[inner], patch.replaced)
-            self._put(inner, left)
-            survives = survives or bool(left)
-        return survives
+            self._put(inner, less_dots(self.fields[inner], patch.replaced))
+
+    def _disputed_items(self, change: Change) -> Sequence[str]:
+        """Return the items that `change` touches, removed by one and edited by another; known once all is in."""
+        touched = [item for path in change.patches for item in (path, path.rpartition("/")[0]) if "/" in item]
+        return [item for item in dict.fromkeys(touched) if item not in self._paths and self._is_disputed(item)]
+
+    def _is_disputed(self, item: str) -> bool:
+        removed = any(sibling.value is None for sibling in self.fields.get(item, ()))
+        return removed and any(is_inside(path, item) for path in self.fields)
 
     def outcome(self, after: Entity, change: Change) -> Outcome:
         """Return what the change came to, now that `after` stands."""
-        paths = list(self._paths)
+        paths = [*self._paths, *self._disputed_items(change)]
         for path in change.patches:
             if len(self.fields.get(path, ())) > SIBLINGS_PER_FIELD_MAX:
                 return rejected("too_many_siblings", f"{path} holds {SIBLINGS_PER_FIELD_MAX} values: resolve it", path)
