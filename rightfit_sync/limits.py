@@ -51,3 +51,6 @@ DIFF_STEPS_MAX = 300_000
 
 DIFF_SLIDE_MAX = 256
 """Code points by which a diff may move an insertion or deletion to whole words."""
+
+DIFF_LETTERS_MAX = 200
+"""Code points of an old and a new text that a diff compares letter by letter."""

@@ -6,7 +6,8 @@
    what then differs token by token (Myers' greedy algorithm). A token is a run of letters and digits, or one
    other code point; the words are the tokens that are no white space, so that no space is matched at the cost
    of a word. A replaced word is replaced whole, and not mixed with the letters that old and new word happen
-   to share.
+   to share; but a word edited in several places ("colour", "Colours") keeps the letters that stand between
+   them, or somebody else's edit of those would be undone.
 3. A comparison that exceeds `DIFF_STEPS_MAX` is given up for "everything here was replaced".
 
 Where several places are equally good (an "l" inserted into "hello"), slide.py chooses. The result depends on
@@ -21,7 +22,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias
 
-from rightfit_sync.limits import DIFF_STEPS_MAX
+from rightfit_sync.limits import DIFF_LETTERS_MAX, DIFF_STEPS_MAX
 from rightfit_sync.text.affixes import common_prefix, common_suffix
 from rightfit_sync.text.matching import Budget, Hunk, hunks
 from rightfit_sync.text.operation import Operation
@@ -53,7 +54,8 @@ def diff_spans(before: str, after: str) -> list[Span]:
         return []
     shift = len(after) - len(before)
     if _is_simple(span, before):
-        return settle(before, [span])
+        by_letters = _by_letters(before[span.start : span.end], span.inserted, span.start)
+        return settle(before, by_letters or [span])
     start, end = _widen(before, span)
     new = after[start : end + shift]
     spans = _refine(before[start:end], new, start, Budget(DIFF_STEPS_MAX), _LEVELS)
@@ -95,7 +97,13 @@ def _refine(
     whole = _strip(before, after, offset)
     if whole is None:
         return []
-    if not levels or not before or not after:
+    if not before or not after:
+        return [whole]
+    if len(levels) <= 1:
+        by_letters = _by_letters(before, after, offset)
+        if by_letters is not None:
+            return by_letters
+    if not levels:
         return [whole]
     old, new = list(levels[0].finditer(before)), list(levels[0].finditer(after))
     found = hunks([token.group() for token in old], [token.group() for token in new], budget)
@@ -105,6 +113,20 @@ def _refine(
     for start, end, left, right in _gaps(len(before), len(after), _anchors(old, new, found)):
         spans += _refine(before[start:end], after[left:right], offset + start, budget, levels[1:])
     return spans
+
+
+def _by_letters(before: str, after: str, offset: int) -> list[Span] | None:
+    """Compare letter by letter; None unless this is plainly `before` with a few edits in it."""
+    if not before or not after or len(before) + len(after) > DIFF_LETTERS_MAX:
+        return None
+    found = hunks(before, after, Budget(DIFF_LETTERS_MAX**2)) or []
+    kept = len(before) - sum(hunk.old_end - hunk.old_start for hunk in found)
+    if kept * 2 <= len(before) or kept < 2 * len(found):
+        return None
+    return [
+        Span(offset + hunk.old_start, offset + hunk.old_end, after[hunk.new_start : hunk.new_end])
+        for hunk in found
+    ]
 
 
 def _anchors(old: list[Token], new: list[Token], found: list[Hunk]) -> Iterator[tuple[Token, Token]]:
