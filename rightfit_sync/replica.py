@@ -173,14 +173,19 @@ class ReplicaCore:
         with self.store.transaction():
             self.store.drop_rejected(dot)
 
-    def retry(self, dot: Dot, now: int) -> Change | None:
-        """Make a rejected change anew, with a new dot, on top of what is shown now; None if it changes nothing."""
+    def retry(self, dot: Dot, now: int, transaction_id: str | None = None) -> Change | None:
+        """Make a rejected change anew, with a new dot, on top of what is shown now; None if it changes nothing.
+
+        The changes of a rejected transaction are retried as one by giving each the same new `transaction_id`.
+        """
         with self.store.transaction():
             found = next((one for one in self.store.rejected() if one.change.dot == dot), None)
             if found is None:
                 raise LocalError("unknown_dot", f"{dot} is not in the rejected list")
             key = (found.change.kind, found.change.entity_id)
-            change = self.write(key, lambda shown, stamp: self._again(found.change, shown, stamp), now)
+            change = self.write(
+                key, lambda shown, stamp: self._again(found.change, shown, stamp), now, transaction_id
+            )
             self.store.drop_rejected(dot)
             return change
 
