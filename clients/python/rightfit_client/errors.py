@@ -1,0 +1,119 @@
+"""What can go wrong around a replica, split by whose fault it is.
+
+| error | whose | way out |
+|---|---|---|
+| `LocalError` (from the core) | the caller's: a wrong value, an unknown entity | its message |
+| `OpenError` | this file, for this program, now | its message |
+| `StorageError` | the disk's: nothing of the edit was kept | make room, repair, call again |
+| `Offline` | nobody's: the authority was not reached | later; edits wait in the outbox |
+| `NeedsLogin` | the token's | a new token for the same subject |
+| `NeedsUpgrade` | this program's age | a newer one |
+| `NeedsRepair` | a restored or copied file, or a restored authority | see `code` |
+| `RemoteProblem` | the request's | its `remedy` |
+"""
+
+from rightfit_sync.errors import LocalError, RemoteError, RightFitError
+from rightfit_sync.wire.messages import Problem
+
+__all__ = [
+    "LocalError",
+    "NeedsLogin",
+    "NeedsRepair",
+    "NeedsUpgrade",
+    "Offline",
+    "OpenError",
+    "RemoteError",
+    "RemoteProblem",
+    "ReplicaInUse",
+    "RightFitError",
+    "StorageError",
+    "problem_error",
+]
+
+UPGRADE_STATUS = 426
+LOGIN_STATUS = 401
+REPAIR_CODES = frozenset(
+    {
+        "device_cloned",
+        "counter_gap",
+        "epoch_changed",
+        "cursor_expired",
+        "cursor_invalid",
+        "cursor_foreign",
+        "wrong_device",
+    }
+)
+UPGRADE_CODES = frozenset(
+    {"protocol_unsupported", "unsupported_protocol", "upgrade_required", "schema_too_old"}
+)
+
+
+class OpenError(LocalError):
+    """This file cannot be opened as a replica now; nothing was changed.
+
+    `code`: `sqlite_too_old`, `not_a_replica`, `newer_format`, `in_use`, `other_subject`, `other_device`,
+    `schema_older`, `needs_schema`, `needs_device`, `name_taken`, `missing`, `closed`.
+    """
+
+
+class ReplicaInUse(OpenError):  # noqa: N818 - it reads as what it says.
+    """Another process (or another `Replica` of this one) has the file open for writing."""
+
+
+class StorageError(RightFitError):
+    """The file could not be written or read; nothing of the edit was kept.
+
+    `code`: `disk_full`, `io_error`, `doomed` (a part of the transaction failed), `corrupt`, `busy` (another
+    connection holds the file too long), `read_only`, `constraint` (an application's own unique index on a
+    view table).
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Offline(RightFitError):  # noqa: N818 - as above.
+    """The authority was not reached, or wants to be left alone for `retry_after_seconds` (None: unsaid)."""
+
+    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class RemoteProblem(RemoteError):  # noqa: N818 - as above.
+    """The authority refused a request. `path` names the field, `remedy` the way out."""
+
+    def __init__(self, problem: Problem) -> None:
+        detail: dict[str, object] = {} if problem.expected is None else {"expected": problem.expected}
+        said = problem.detail or problem.title or problem.code
+        super().__init__(problem.code, said, status=problem.status, path=problem.field, detail=detail)
+        self.remedy = problem.remedy
+
+
+class NeedsLogin(RemoteProblem):
+    """The token is missing, expired or revoked, and the token callback gave no better one."""
+
+
+class NeedsUpgrade(RemoteProblem):
+    """The authority does not speak this program's protocol any more."""
+
+
+class NeedsRepair(RemoteProblem):
+    """Replica and authority disagree about the past.
+
+    `code`: `device_cloned` (this device's id is used twice), `counter_gap` (`detail["expected"]`),
+    `epoch_changed` (the authority was restored), `cursor_expired`, `cursor_invalid`, `cursor_foreign`. The
+    outbox is kept whatever it is.
+    """
+
+
+def problem_error(problem: Problem) -> RemoteProblem:
+    """Return the error that stands for a problem document."""
+    if problem.status == LOGIN_STATUS:
+        return NeedsLogin(problem)
+    if problem.status == UPGRADE_STATUS or problem.code in UPGRADE_CODES:
+        return NeedsUpgrade(problem)
+    if problem.code in REPAIR_CODES:
+        return NeedsRepair(problem)
+    return RemoteProblem(problem)

@@ -1,0 +1,264 @@
+"""The background loop: sync, wait for news or for an edit, sync again; back off where nobody answers.
+
+One coroutine, `SyncLoop.run`, in the application's event loop or in a thread of its own (`LoopThread`).
+Database work is done in worker threads, so that an event loop is never held up by a disk.
+
+| after | the loop waits for |
+|---|---|
+| a sync | the long poll's answer, an edit, a poke |
+| `Offline` | a growing pause with jitter (or what the authority asked for), a poke |
+| `NeedsLogin`, `NeedsUpgrade`, `NeedsRepair` | a poke (a new token gives one) |
+| another problem | a growing pause, a poke |
+
+A long poll is given up without harm when an edit comes: it only asked for news.
+"""
+
+import asyncio
+import random
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager
+from typing import ParamSpec, TypeAlias, TypeVar
+
+from rightfit_client.activity import Activity
+from rightfit_client.errors import NeedsLogin, NeedsRepair, NeedsUpgrade, Offline, RightFitError
+from rightfit_client.exchange import Exchange, Synced
+from rightfit_client.limits import (
+    BACK_OFF_FIRST_SECONDS,
+    BACK_OFF_MAX_SECONDS,
+    LONG_POLL_SECONDS,
+    POLL_SECONDS,
+)
+from rightfit_client.transport import AsyncHttpTransport, Call
+from rightfit_sync.wire.messages import SyncResponse
+
+Steps: TypeAlias = Generator[Call, SyncResponse, Synced]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_LOCK_POLL_SECONDS = 0.01
+_QUICK_SECONDS = 1.0
+
+
+def drive(steps: Steps, send: Callable[[Call], SyncResponse]) -> Synced:
+    """Carry out the steps of a sync from this thread."""
+    response: SyncResponse | None = None
+    problem: RightFitError | None = None
+    while True:
+        call = _advance(steps, response, problem)
+        if isinstance(call, Synced):
+            return call
+        response = problem = None
+        try:
+            response = send(call)
+        except RightFitError as caught:
+            problem = caught
+
+
+class BackOff:
+    """Pauses that grow; `jitter` (a number from 0 to 1) keeps a thousand devices from returning at once."""
+
+    def __init__(self, jitter: Callable[[], float]) -> None:
+        self._jitter = jitter
+        self._failures = 0
+
+    def next_seconds(self, retry_after_seconds: float | None = None) -> float:
+        """Return the next pause."""
+        longest = min(BACK_OFF_FIRST_SECONDS * 2.0**self._failures, BACK_OFF_MAX_SECONDS)
+        self._failures = min(self._failures + 1, 16)
+        pause = longest * (0.5 + 0.5 * self._jitter())
+        return pause if retry_after_seconds is None else retry_after_seconds + pause
+
+    def reset(self) -> None:
+        """Begin anew: the authority is there."""
+        self._failures = 0
+
+
+class SyncLoop:
+    """`begin` gives a fresh `Exchange` and `connect` a transport; run one loop per replica."""
+
+    def __init__(
+        self,
+        activity: Activity,
+        begin: Callable[[], Exchange],
+        connect: Callable[[], AsyncHttpTransport],
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._activity = activity
+        self._begin = begin
+        self._connect = connect
+        self._jitter = jitter
+        self._back_off = BackOff(jitter)
+        self._lock = threading.Lock()
+        self._events: asyncio.AbstractEventLoop | None = None
+        self._woken = self._nudged = False
+        self._news = asyncio.Event()
+        self._is_stopping = False
+
+    async def run(self) -> None:
+        """Run until `stop()` or until the task is cancelled."""
+        with self._lock:
+            self._events = asyncio.get_running_loop()
+            self._news = asyncio.Event()
+        transport = self._connect()
+        try:
+            while not self._is_stopping:
+                await self._turn(transport)
+        finally:
+            with self._lock:
+                self._events = None
+            await transport.close()
+
+    def poke(self) -> None:
+        """Sync now, even if the loop is backing off. From any thread."""
+        self._signal(woken=True)
+
+    def nudge(self) -> None:
+        """There is an edit to send: sync unless the authority asked to be left alone. From any thread."""
+        self._signal(woken=False)
+
+    def stop(self) -> None:
+        """End the loop after what it is doing now. From any thread."""
+        self._is_stopping = True
+        self._signal(woken=True)
+
+    def _signal(self, *, woken: bool) -> None:
+        with self._lock:
+            self._nudged = True
+            self._woken = self._woken or woken
+            if self._events is not None:
+                self._events.call_soon_threadsafe(self._news.set)
+
+    async def _turn(self, transport: AsyncHttpTransport) -> None:
+        self._woken = self._nudged = False
+        try:
+            await self._sync(transport)
+            self._back_off.reset()
+            await self._listen(transport)
+        except Offline as problem:
+            await self._rest(self._back_off.next_seconds(problem.retry_after_seconds))
+        except (NeedsLogin, NeedsUpgrade, NeedsRepair):
+            await self._rest(None)
+        except RightFitError:
+            await self._rest(self._back_off.next_seconds())
+
+    async def _sync(self, transport: AsyncHttpTransport) -> None:
+        exchange = self._begin()
+        async with self._exclusive():
+            with self._activity.attempt():
+                await _drive(exchange.steps(), transport.exchange)
+            self._activity.authority_schema_version = exchange.authority_schema_version
+
+    async def _listen(self, transport: AsyncHttpTransport) -> None:
+        """Wait for news from the authority, or for an edit of ours."""
+        events = asyncio.get_running_loop()
+        started = events.time()
+        steps = self._begin().steps(LONG_POLL_SECONDS)
+        call = await _in_thread(_advance, steps)
+        round_before = self._activity.round
+        if isinstance(call, Synced) or not call.wait_seconds or self._nudged:
+            return
+        try:
+            response = await self._first(transport.exchange(call))
+        except RightFitError as problem:
+            self._activity.fail(problem)
+            raise
+        if response is None:
+            return
+        async with self._exclusive():
+            # A page that was cut before somebody else's sync says nothing about what that has sent.
+            if self._activity.round == round_before:
+                with self._activity.attempt():
+                    await _drive(steps, transport.exchange, response)
+        if events.time() - started < _QUICK_SECONDS and not (response.page and response.page.rows):
+            await self._rest(POLL_SECONDS * (0.5 + 0.5 * self._jitter()), may_be_nudged=True)
+
+    async def _first(self, exchange: Awaitable[SyncResponse]) -> SyncResponse | None:
+        """Return the answer, or None where an edit or a poke came before it."""
+        asking = asyncio.ensure_future(exchange)
+        hearing = asyncio.ensure_future(self._news.wait())
+        try:
+            await asyncio.wait({asking, hearing}, return_when=asyncio.FIRST_COMPLETED)
+            self._news.clear()
+            return asking.result() if asking.done() else None
+        finally:
+            for one in (asking, hearing):
+                one.cancel()
+            await asyncio.gather(asking, hearing, return_exceptions=True)
+
+    async def _rest(self, seconds: float | None, *, may_be_nudged: bool = False) -> None:
+        events = asyncio.get_running_loop()
+        until = None if seconds is None else events.time() + seconds
+        while not (self._woken or (may_be_nudged and self._nudged)):
+            self._news.clear()
+            left = None if until is None else until - events.time()
+            if left is not None and left <= 0:
+                return
+            try:
+                await asyncio.wait_for(self._news.wait(), left)
+            except TimeoutError:
+                return
+
+    @asynccontextmanager
+    async def _exclusive(self) -> AsyncIterator[None]:
+        """Hold the lock of the one exchange at a time. Waiting in a thread could not be cancelled."""
+        while not self._activity.exclusive.acquire(blocking=False):  # noqa: ASYNC110 - see above.
+            await asyncio.sleep(_LOCK_POLL_SECONDS)
+        try:
+            yield
+        finally:
+            self._activity.exclusive.release()
+
+
+async def _drive(
+    steps: Steps, send: Callable[[Call], Awaitable[SyncResponse]], response: SyncResponse | None = None
+) -> Synced:
+    """Carry out the steps of a sync from an event loop; `response` answers a call that was made already."""
+    problem: RightFitError | None = None
+    while True:
+        call = await _in_thread(_advance, steps, response, problem)
+        if isinstance(call, Synced):
+            return call
+        response = problem = None
+        try:
+            response = await send(call)
+        except RightFitError as caught:
+            problem = caught
+
+
+def _advance(
+    steps: Steps, response: SyncResponse | None = None, problem: RightFitError | None = None
+) -> Call | Synced:
+    try:
+        if problem is not None:
+            return steps.throw(problem)
+        return next(steps) if response is None else steps.send(response)
+    except StopIteration as end:
+        return end.value if isinstance(end.value, Synced) else Synced()
+
+
+async def _in_thread(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """Run `function` in a worker thread, to its end even if this task is cancelled meanwhile."""
+    working = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait([working])
+        raise
+
+
+class LoopThread:
+    """A `SyncLoop` in a thread of its own."""
+
+    def __init__(self, loop: SyncLoop) -> None:
+        self.loop = loop
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(loop.run()), name="rightfit-sync", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the loop and wait for it."""
+        self.loop.stop()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()

@@ -1,0 +1,304 @@
+"""`SqliteStore`: the core's `Store` on one SQLite file.
+
+The trunk and the outbox are the truth; view tables and conflicts follow from them (`ViewWriter`) and can be
+rebuilt at any time. See `unit_of_work` for durability. Rows of the trunk that a transaction has touched are
+remembered until it ends, since a page reads back what it has just written.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+import msgspec
+
+from rightfit_client.convert import Column
+from rightfit_client.sqlite import sqlite3
+from rightfit_client.unit_of_work import UnitOfWork
+from rightfit_client.view_writer import ViewWriter
+from rightfit_sync.causality.dot import Dot
+from rightfit_sync.conflicts import Conflict
+from rightfit_sync.feed import Row
+from rightfit_sync.outbox import Entry, Shown
+from rightfit_sync.store import Key, Rejected, ReplicaState
+
+_ENTRIES_AT_ONCE = 256
+_WANTED = "json_each(?) AS wanted CROSS JOIN"
+
+
+class _ByKey(NamedTuple):
+    """One question for one entity, and for many at once (their keys are one JSON parameter)."""
+
+    one: str
+    many: str
+
+
+def _by_key(columns: str, table: str, order: str = "") -> _ByKey:
+    one = f"SELECT {columns} FROM {table} AS t WHERE t.kind = ? AND t.entity_id = ?{order}"  # noqa: S608
+    many = (
+        f"SELECT {columns} FROM {_WANTED} {table} AS t "  # noqa: S608 - all three are words of this module.
+        f"WHERE t.kind = wanted.value ->> 0 AND t.entity_id = wanted.value ->> 1{order}"
+    )
+    return _ByKey(one, many)
+
+
+_TRUNKS = _by_key("t.row", "rightfit_trunk")
+_ENTRIES = _by_key("t.entry", "rightfit_outbox", " ORDER BY t.position")
+_LOST = _by_key("t.kind, t.entity_id, t.device_id, t.counter", "rightfit_lost")
+
+_PUT_TRUNK = """INSERT INTO rightfit_trunk (kind, entity_id, seq, tags, row) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (kind, entity_id) DO UPDATE SET
+    seq = excluded.seq, tags = excluded.tags, row = excluded.row"""
+_PUT_ENTRY = """INSERT INTO rightfit_outbox (device_id, counter, kind, entity_id, pending, entry)
+    VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (device_id, counter) DO UPDATE SET kind = excluded.kind,
+    entity_id = excluded.entity_id, pending = excluded.pending, entry = excluded.entry"""
+_PUT_REJECTED = """INSERT INTO rightfit_rejected (device_id, counter, rejected) VALUES (?, ?, ?)
+    ON CONFLICT (device_id, counter) DO UPDATE SET rejected = excluded.rejected"""
+_PUT_STATE = """INSERT INTO rightfit_state
+    (id, device_id, subject, counter, former_ids, cursor, epoch, tags, authority_kinds)
+    VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET device_id = excluded.device_id,
+    subject = excluded.subject, counter = excluded.counter, former_ids = excluded.former_ids,
+    cursor = excluded.cursor, epoch = excluded.epoch, tags = excluded.tags,
+    authority_kinds = excluded.authority_kinds"""
+_STATE = """SELECT device_id, subject, counter, former_ids, cursor, epoch, tags, authority_kinds
+    FROM rightfit_state"""
+_PENDING = """SELECT position, entry FROM rightfit_outbox WHERE position > ? AND pending
+    ORDER BY position LIMIT ?"""
+_CONFLICTS = """SELECT conflict FROM rightfit_conflict
+    WHERE kind = ifnull(?, kind) AND entity_id = ifnull(?, entity_id) ORDER BY kind, entity_id, path"""
+_BY_DOT = f"""SELECT t.entry FROM {_WANTED} rightfit_outbox AS t
+    WHERE t.device_id = wanted.value ->> 0 AND t.counter = wanted.value ->> 1 ORDER BY t.position"""  # noqa: S608
+
+
+class SqliteStore:
+    """`is_shared` says that another process may write the file: then nothing is remembered between reads."""
+
+    def __init__(self, unit: UnitOfWork, views: ViewWriter, *, is_shared: bool = False) -> None:
+        self.unit = unit
+        self.views = views
+        self._connection = unit.connection
+        self._is_shared = is_shared
+        self._state: ReplicaState | None = None
+        self._rows: dict[Key, Row | None] = {}
+        self._decode_entry = msgspec.msgpack.Decoder(Entry).decode
+        self._decode_row = msgspec.msgpack.Decoder(Row).decode
+        self._encode = msgspec.msgpack.Encoder().encode
+        unit.ended = self._forget
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Open a transaction, or join the one that is open. Raises `StorageError` where nothing was kept."""
+        return self.unit.transaction()
+
+    def _forget(self, was_committed: bool) -> None:
+        if not was_committed:
+            self._state = None
+        self._rows.clear()
+
+    def _all(self, sql: str, params: Sequence[object] = ()) -> list[Sequence[Column]]:
+        with self.unit.lock:
+            return self._connection.execute(sql, params).fetchall()
+
+    def _keyed(self, question: _ByKey, keys: Collection[Key]) -> list[Sequence[Column]]:
+        if len(keys) == 1:
+            return self._all(question.one, next(iter(keys)))
+        return self._all(question.many, (_json(keys),)) if keys else []
+
+    def state(self) -> ReplicaState:
+        """Return the replica's state."""
+        state = self._state
+        if state is None or self._is_shared:
+            found = self._all(_STATE)[0]
+            former_ids, tags, kinds = (None if found[at] is None else _list(found[at]) for at in (3, 6, 7))
+            state = ReplicaState(
+                device_id=str(found[0]),
+                subject=str(found[1]),
+                counter=int(found[2] or 0),
+                former_ids=former_ids or (),
+                cursor=None if found[4] is None else str(found[4]),
+                epoch=str(found[5]),
+                tags=tags or (),
+                authority_kinds=kinds,
+            )
+            self._state = state
+        return state
+
+    def put_state(self, state: ReplicaState) -> None:
+        """Replace the replica's state."""
+        with self.transaction():
+            former = self._state
+            if former is not None and msgspec.structs.replace(former, counter=state.counter) == state:
+                self._connection.execute("UPDATE rightfit_state SET counter = ?", (state.counter,))
+            else:
+                self._connection.execute(_PUT_STATE, _state_row(state))
+            self._state = state
+
+    def trunks(self, keys: Collection[Key]) -> Mapping[Key, Row]:
+        """Return the trunk rows of those `keys` that there are."""
+        known = self._rows
+        unknown = [key for key in keys if key not in known]
+        rows = [
+            self._decode_row(blob) for (blob,) in self._keyed(_TRUNKS, unknown) if isinstance(blob, bytes)
+        ]
+        fetched = {(row.entity.kind, row.entity.entity_id): row for row in rows}
+        if not self.unit.is_open:
+            return fetched
+        known.update({key: fetched.get(key) for key in unknown})
+        return {key: row for key in keys if (row := known[key]) is not None}
+
+    def trunk_tags(self) -> Iterable[tuple[Key, Sequence[str]]]:
+        """Return every trunk row's key and tags."""
+        rows = self._all("SELECT kind, entity_id, tags FROM rightfit_trunk")
+        return [((str(kind), str(entity_id)), _list(tags)) for kind, entity_id, tags in rows]
+
+    def put_trunks(self, rows: Iterable[Row]) -> None:
+        """Insert or replace trunk rows."""
+        with self.transaction():
+            taken = {(row.entity.kind, row.entity.entity_id): row for row in rows}
+            encode = self._encode
+            columns = ((*key, row.seq, _json(row.tags), encode(row)) for key, row in taken.items())
+            self._connection.executemany(_PUT_TRUNK, columns)
+            self._rows.update(taken)
+
+    def drop_trunks(self, keys: Collection[Key]) -> None:
+        """Remove trunk rows."""
+        with self.transaction():
+            sql = "DELETE FROM rightfit_trunk WHERE kind = ? AND entity_id = ?"
+            self._connection.executemany(sql, list(keys))
+            self._rows.update(dict.fromkeys(keys))
+
+    def entries(self, keys: Collection[Key]) -> Mapping[Key, Sequence[Entry]]:
+        """Return the outbox entries of those `keys` that have some, in outbox order."""
+        found: dict[Key, list[Entry]] = {}
+        for entry in self._read_entries(self._keyed(_ENTRIES, keys)):
+            found.setdefault((entry.change.kind, entry.change.entity_id), []).append(entry)
+        return found
+
+    def _read_entries(self, rows: Iterable[Sequence[Column]]) -> list[Entry]:
+        return [self._decode_entry(blob) for (blob,) in rows if isinstance(blob, bytes)]
+
+    def pending(self) -> Iterable[Entry]:
+        """Return the pending outbox entries, in outbox order, lazily."""
+        last: Column = 0
+        while found := self._all(_PENDING, (last, _ENTRIES_AT_ONCE)):
+            last = found[-1][0]
+            yield from self._read_entries(row[1:] for row in found)
+
+    def acknowledged(self) -> Sequence[Entry]:
+        """Return the acknowledged outbox entries, in outbox order."""
+        sql = "SELECT entry FROM rightfit_outbox WHERE NOT pending ORDER BY position"
+        return self._read_entries(self._all(sql))
+
+    def entries_by_dot(self, dots: Collection[Dot]) -> Sequence[Entry]:
+        """Return those outbox entries that have one of these `dots`, in outbox order."""
+        return self._read_entries(self._all(_BY_DOT, (_json(dots),))) if dots else []
+
+    def put_entry(self, entry: Entry) -> None:
+        """Append an entry, or replace the one with its dot in place."""
+        change, is_pending = entry.change, entry.is_pending
+        row = (change.dot.device_id, change.dot.counter, change.kind, change.entity_id, is_pending)
+        with self.transaction():
+            self._connection.execute(_PUT_ENTRY, (*row, self._encode(entry)))
+            self.unit.has_grown = self.unit.has_grown or is_pending
+
+    def drop_entries(self, dots: Collection[Dot]) -> None:
+        """Remove entries."""
+        with self.transaction():
+            sql = "DELETE FROM rightfit_outbox WHERE device_id = ? AND counter = ?"
+            self._connection.executemany(sql, [(dot.device_id, dot.counter) for dot in dots])
+
+    def lost(self, keys: Collection[Key]) -> Mapping[Key, frozenset[Dot]]:
+        """Return the rejected and void dots of those `keys` that have some. They are kept for ever."""
+        found: dict[Key, set[Dot]] = {}
+        for kind, entity_id, device_id, counter in self._keyed(_LOST, keys):
+            found.setdefault((str(kind), str(entity_id)), set()).add(Dot(str(device_id), int(counter or 0)))
+        return {key: frozenset(dots) for key, dots in found.items()}
+
+    def put_lost(self, key: Key, dot: Dot) -> None:
+        """Remember a rejected or void dot."""
+        with self.transaction():
+            row = (*key, dot.device_id, dot.counter)
+            self._connection.execute("INSERT OR IGNORE INTO rightfit_lost VALUES (?, ?, ?, ?)", row)
+
+    def rejected(self) -> Sequence[Rejected]:
+        """Return the rejected list, oldest first."""
+        found = self._all("SELECT rejected FROM rightfit_rejected ORDER BY position")
+        return [msgspec.msgpack.decode(blob, type=Rejected) for (blob,) in found if isinstance(blob, bytes)]
+
+    def put_rejected(self, rejected: Rejected) -> None:
+        """Append to the rejected list."""
+        dot = rejected.change.dot
+        with self.transaction():
+            row = (dot.device_id, dot.counter, self._encode(rejected))
+            self._connection.execute(_PUT_REJECTED, row)
+
+    def drop_rejected(self, dot: Dot) -> None:
+        """Remove one from the rejected list."""
+        with self.transaction():
+            row = (dot.device_id, dot.counter)
+            sql = "DELETE FROM rightfit_rejected WHERE device_id = ? AND counter = ?"
+            self._connection.execute(sql, row)
+
+    def put_views(self, views: Mapping[Key, Shown]) -> None:
+        """Bring the view tables and the list of conflicts up to date with these entities."""
+        with self.transaction():
+            self.unit.open_guard()
+            self.unit.changed.update({kind for kind, _ in views})
+            self.views.write(views, self.trunks(views.keys()))
+
+    def count_pending(self) -> int:
+        """Return how many changes wait for their receipt."""
+        return self._count("SELECT count(*) FROM rightfit_outbox WHERE pending")
+
+    def count_rejected(self) -> int:
+        """Return the length of the rejected list."""
+        return self._count("SELECT count(*) FROM rightfit_rejected")
+
+    def count_conflicts(self) -> int:
+        """Return how many conflicts are open in the view."""
+        return self._count("SELECT count(*) FROM rightfit_conflict")
+
+    def conflicts(self, kind: str | None = None, entity_id: str | None = None) -> list[Conflict]:
+        """Return the open conflicts of the view, of all entities or of these."""
+        return self._read_conflicts(self._all(_CONFLICTS, (kind, entity_id)))
+
+    def conflict(self, conflict_id: str) -> Conflict | None:
+        """Return one open conflict of the view."""
+        sql = "SELECT conflict FROM rightfit_conflict WHERE conflict_id = ?"
+        return next(iter(self._read_conflicts(self._all(sql, (conflict_id,)))), None)
+
+    def keys(self) -> list[Key]:
+        """Return every entity that trunk or outbox know."""
+        sql = "SELECT kind, entity_id FROM rightfit_trunk UNION SELECT kind, entity_id FROM rightfit_outbox"
+        return [(str(kind), str(entity_id)) for kind, entity_id in self._all(sql)]
+
+    def _count(self, sql: str) -> int:
+        return int(self._all(sql)[0][0] or 0)
+
+    def _read_conflicts(self, rows: Iterable[Sequence[Column]]) -> list[Conflict]:
+        return [msgspec.msgpack.decode(blob, type=Conflict) for (blob,) in rows if isinstance(blob, bytes)]
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(list(value) if isinstance(value, Iterable) else value).decode()
+
+
+def _list(column: Column) -> list[str]:
+    return msgspec.json.decode(str(column), type=list[str])
+
+
+def _state_row(state: ReplicaState) -> Sequence[Column]:
+    kinds = state.authority_kinds
+    return (
+        state.device_id,
+        state.subject,
+        state.counter,
+        _json(state.former_ids),
+        state.cursor,
+        state.epoch,
+        _json(state.tags),
+        None if kinds is None else _json(kinds),
+    )
+
+
+def fresh_state(connection: sqlite3.Connection, state: ReplicaState) -> None:
+    """Put the first state into a file that has just been laid out."""
+    connection.execute(_PUT_STATE, _state_row(state))

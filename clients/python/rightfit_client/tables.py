@@ -1,0 +1,150 @@
+"""View tables: one ordinary SQLite table per kind, a row per living entity, a typed column per field.
+
+An application queries them with plain SQL, joins them and puts indexes of its own on them. Nobody writes them
+but the store: triggers refuse every other statement, whichever program makes it, and say what to call
+instead. The guard is the column `writing` of `rightfit_state`: it is 1 only inside the store's own
+transactions, and no other connection ever sees a transaction that is not finished.
+
+Deleted entities are absent. Kinds and fields that the schema does not know have no table and no column; they
+stay untouched in the trunk and appear when a newer schema is opened (docs/explanation/semantics.md, section
+8).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlite_utils import Database
+
+from rightfit_client.convert import Column, column_type, empty_column, from_column, to_column
+from rightfit_client.errors import OpenError
+from rightfit_client.layout import PREFIX
+from rightfit_client.query import RawRow, quoted
+from rightfit_client.sqlite import sqlite3
+from rightfit_sync.errors import SchemaError
+from rightfit_sync.records import Entity
+from rightfit_sync.schema.spec import KindSpec, Schema
+from rightfit_sync.view import values
+
+KEY = "entity_id"
+_GUARDED = {
+    "INSERT": "replica.insert({kind!r}, ...)",
+    "UPDATE": "replica.update({kind!r}, entity_id, ...)",
+    "DELETE": "replica.delete({kind!r}, entity_id)",
+}
+
+
+class ViewTable:
+    """The table of one kind: its statements, prepared once, and its rows."""
+
+    def __init__(self, kind_name: str, kind: KindSpec) -> None:
+        self.name = kind_name
+        self.kind = kind
+        self.types = {KEY: "TEXT", **{name: column_type(spec) for name, spec in kind.fields.items()}}
+        self._to_columns = [(name, to_column(spec), empty_column(spec)) for name, spec in kind.fields.items()]
+        self._from_columns = {name: from_column(spec) for name, spec in kind.fields.items()}
+        table, columns = quoted(kind_name), [quoted(name) for name in self.types]
+        updates = ", ".join(f"{one} = excluded.{one}" for one in columns[1:])
+        self.upsert = (
+            f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "  # noqa: S608
+            f"ON CONFLICT ({KEY}) DO {f'UPDATE SET {updates}' if updates else 'NOTHING'}"
+        )
+        self.delete = f"DELETE FROM {table} WHERE {KEY} = ?"  # noqa: S608 - the name is quoted.
+        self.select = f"SELECT {', '.join(columns)} FROM {table} WHERE {KEY} = ?"  # noqa: S608
+
+    def row(self, entity: Entity) -> list[Column]:
+        """Return the columns of a living entity."""
+        shown = values(entity, self.kind)
+        row: list[Column] = [entity.entity_id]
+        for name, convert, empty in self._to_columns:
+            value = shown.get(name)
+            row.append(empty if value is None else convert(value))
+        return row
+
+    def read(self, row: RawRow) -> dict[str, object]:
+        """Return what `select` gave, as Python's types."""
+        return self.read_named(list(self.types), row)
+
+    def read_named(self, names: Sequence[str], row: RawRow) -> dict[str, object]:
+        """Return a row as Python's types; columns that are no fields as they are."""
+        found: dict[str, object] = {}
+        for name, column in zip(names, row, strict=True):
+            convert = self._from_columns.get(name)
+            found[name] = column if convert is None else convert(column)
+        return found
+
+    def triggers(self) -> Iterable[tuple[str, str]]:
+        """Return `(name, statement)` of the triggers that refuse what is not the store's."""
+        for verb, call in _GUARDED.items():
+            name = f"{PREFIX}guard_{self.name}_{verb.lower()}"
+            message = (
+                f"{self.name} is a view of the replica and cannot be written with SQL: "
+                f"call {call.format(kind=self.name)} instead"
+            ).replace("'", "''")
+            event = f"BEFORE {verb} ON {quoted(self.name)}"
+            outside = "WHEN (SELECT writing FROM rightfit_state) IS NOT 1"
+            refusal = f"SELECT RAISE(ABORT, '{message}')"
+            yield name, f"CREATE TRIGGER {quoted(name)} {event} {outside} BEGIN {refusal}; END"
+
+
+def view_tables(schema: Schema) -> Mapping[str, ViewTable]:
+    """Return the view tables of `schema` by kind; raise `SchemaError` for names that SQLite confuses."""
+    _check_names("kinds", schema.kinds)
+    for name, kind in schema.kinds.items():
+        _check_names(f"fields of {name!r}", kind.fields)
+        if name.lower().startswith((PREFIX, "sqlite_")):
+            raise SchemaError(
+                f"the kind {name!r} cannot have a table of that name: names with {PREFIX!r} are taken"
+            )
+    return {name: ViewTable(name, kind) for name, kind in schema.kinds.items()}
+
+
+def _check_names(what: str, names: Iterable[str]) -> None:
+    folded: dict[str, str] = {}
+    for name in names:
+        other = folded.setdefault(name.lower(), name)
+        if other != name or "\x00" in name:
+            raise SchemaError(f"{what}: {other!r} and {name!r} are one name to SQLite: rename one of them")
+
+
+def migrate(connection: sqlite3.Connection, former: Schema | None, tables: Mapping[str, ViewTable]) -> None:
+    """Bring the view tables from schema `former` (None: there are none) to `tables`; all of them end empty.
+
+    Call it inside a transaction with the guard open. Columns are added or retyped in place, so that an
+    application's indexes stay.
+    """
+    database = Database(connection, recursive_triggers=False, execute_plugins=False)
+    known = {name.lower() for name in former.kinds} if former is not None else set()
+    there = {name.lower(): name for name in database.table_names()}
+    for name in known - {name.lower() for name in tables}:
+        if name in there:
+            database[there[name]].drop()
+    for table in tables.values():
+        if table.name.lower() in there:
+            if table.name.lower() not in known:
+                message = f"the file has a table {table.name!r} that is not the replica's: rename it first"
+                raise OpenError("name_taken", message)
+            _alter(connection, database, table)
+        else:
+            database.create_table(table.name, dict(table.types), pk=KEY, not_null={KEY})
+        guard(connection, table)
+
+
+def _alter(connection: sqlite3.Connection, database: Database, table: ViewTable) -> None:
+    for name, _ in table.triggers():
+        connection.execute(f"DROP TRIGGER IF EXISTS {quoted(name)}")
+    connection.execute(f"DELETE FROM {quoted(table.name)}")  # noqa: S608 - the name is quoted.
+    found = {
+        name: kind for _, name, kind, *_ in connection.execute(f"PRAGMA table_info({quoted(table.name)})")
+    }
+    for name, wanted in table.types.items():
+        if name not in found:
+            connection.execute(f"ALTER TABLE {quoted(table.name)} ADD COLUMN {quoted(name)} {wanted}")
+    retyped = {name: wanted for name, wanted in table.types.items() if found.get(name, wanted) != wanted}
+    if retyped:
+        database.table(table.name).transform(types=retyped)
+
+
+def guard(connection: sqlite3.Connection, table: ViewTable) -> None:
+    """Put the triggers on `table` that refuse what is not the store's."""
+    for name, statement in table.triggers():
+        connection.execute(f"DROP TRIGGER IF EXISTS {quoted(name)}")
+        connection.execute(statement)

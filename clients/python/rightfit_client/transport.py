@@ -1,0 +1,266 @@
+"""HTTP: one exchange as a request and its answer, sent by httpx in a thread or in an event loop.
+
+MessagePack over `POST /v1/sync`, compressed with zstd where that pays. Every failure becomes one of `errors`:
+not reached, overloaded or broken (`Offline`), refused (`RemoteProblem` and its kinds). A 401 is tried once
+more with a renewed token. A response larger than `RESPONSE_BYTES_MAX` is refused while it is read.
+"""
+
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from time import time
+from typing import Final, Protocol, TypeVar
+
+import httpx
+import msgspec
+
+from rightfit_client.credentials import Credentials
+from rightfit_client.errors import LocalError, NeedsUpgrade, Offline, RemoteProblem, problem_error
+from rightfit_client.limits import (
+    COMPRESS_FROM_BYTES,
+    REQUEST_TIMEOUT_SECONDS,
+    RESPONSE_BYTES_MAX,
+    RETRY_AFTER_MAX_SECONDS,
+)
+from rightfit_sync.limits import PROTOCOL_VERSIONS_SPOKEN
+from rightfit_sync.wire.codec import JSON, MSGPACK, compress
+from rightfit_sync.wire.messages import Problem, SyncRequest, SyncResponse
+
+SYNC_PATH: Final = "/v1/sync"
+TOO_LARGE_RESPONSE: Final = "response_too_large"
+_OVERLOADED = frozenset({408, 429, 500, 502, 503, 504})
+
+_T = TypeVar("_T")
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One exchange: what to send, and how long the authority may hold it while it has nothing to bring."""
+
+    request: SyncRequest
+    wait_seconds: int = 0
+
+
+class HttpRequest(msgspec.Struct, frozen=True):
+    """A request before the token is put on it."""
+
+    method: str
+    path: str
+    content: bytes = b""
+    headers: Mapping[str, str] = {}
+    params: Mapping[str, str] = {}
+    wait_seconds: int = 0
+
+
+class HttpAnswer(msgspec.Struct, frozen=True):
+    """What came back, inflated."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Transport(Protocol):
+    """Carries requests to one authority; tests may bring their own `httpx.BaseTransport` instead."""
+
+    def exchange(self, call: Call) -> SyncResponse:
+        """Carry out one exchange."""
+
+    def fetch(self, request: HttpRequest) -> bytes:
+        """Return the body of the answer to `request`."""
+
+
+def sync_request(call: Call) -> HttpRequest:
+    """Return the HTTP request of an exchange."""
+    body = msgspec.msgpack.encode(call.request)
+    headers = {"Content-Type": MSGPACK, "Accept": MSGPACK}
+    if len(body) >= COMPRESS_FROM_BYTES:
+        body = compress(body)
+        headers["Content-Encoding"] = "zstd"
+    params = {"wait": str(call.wait_seconds)} if call.wait_seconds else {}
+    return HttpRequest("POST", SYNC_PATH, body, headers, params, call.wait_seconds)
+
+
+def sync_response(answer: HttpAnswer) -> SyncResponse:
+    """Return the message in the answer to an exchange."""
+    response = decoded(answer, SyncResponse)
+    if response.protocol_version not in PROTOCOL_VERSIONS_SPOKEN:
+        detail = f"the authority speaks protocol {response.protocol_version}: upgrade this program"
+        raise NeedsUpgrade(_problem(HTTPStatus.UPGRADE_REQUIRED, "protocol_unsupported", detail))
+    return response
+
+
+def decoded(answer: HttpAnswer, message_type: type[_T]) -> _T:
+    """Return the message of this type in `answer`; raise `RemoteProblem` where it is another."""
+    body = accepted(answer)
+    try:
+        if answer.headers.get("content-type", "").startswith(MSGPACK):
+            return msgspec.msgpack.decode(body, type=message_type)
+        return msgspec.json.decode(body, type=message_type)
+    except msgspec.MsgspecError as error:
+        raise RemoteProblem(
+            _problem(answer.status, "malformed_response", f"the answer is none: {error}")
+        ) from error
+
+
+def accepted(answer: HttpAnswer) -> bytes:
+    """Return the body of a successful answer; raise what any other one means."""
+    if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+        return answer.body
+    problem = _read_problem(answer)
+    if answer.status in _OVERLOADED:
+        raise Offline(
+            f"the authority cannot answer now ({problem.detail or problem.title})", _retry_after(answer)
+        )
+    raise problem_error(problem)
+
+
+def _read_problem(answer: HttpAnswer) -> Problem:
+    try:
+        return msgspec.json.decode(answer.body, type=Problem)
+    except msgspec.MsgspecError:
+        status = HTTPStatus(answer.status)
+        return _problem(status, f"http_{status.value}", f"{status.value} {status.phrase}")
+
+
+def _problem(status: int, code: str, detail: str) -> Problem:
+    return Problem(
+        type="about:blank", title=HTTPStatus(status).phrase, status=status, code=code, detail=detail
+    )
+
+
+def _retry_after(answer: HttpAnswer) -> float | None:
+    said = answer.headers.get("retry-after", "")
+    try:
+        seconds = (
+            float(said)
+            if said.replace(".", "").isdigit()
+            else parsedate_to_datetime(said).timestamp() - time()
+        )
+    except ValueError:
+        return None
+    return min(max(seconds, 0.0), RETRY_AFTER_MAX_SECONDS)
+
+
+def _too_large() -> RemoteProblem:
+    detail = f"the answer has more than {RESPONSE_BYTES_MAX} bytes"
+    return RemoteProblem(_problem(HTTPStatus.OK, TOO_LARGE_RESPONSE, detail))
+
+
+def _offline(error: httpx.HTTPError | httpx.InvalidURL) -> Exception:
+    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
+        return LocalError("invalid_url", f"{error}: a URL such as https://sync.example.org is needed", "url")
+    if isinstance(error, httpx.DecodingError):
+        return RemoteProblem(
+            _problem(HTTPStatus.OK, "malformed_response", f"the answer cannot be inflated: {error}")
+        )
+    return Offline(f"the authority cannot be reached ({type(error).__name__}: {error})")
+
+
+def _arguments(url: str, request: HttpRequest, token: str) -> dict[str, object]:
+    return {
+        "method": request.method,
+        "url": url.rstrip("/") + request.path,
+        "content": request.content,
+        "params": dict(request.params),
+        "headers": {
+            "Accept": JSON,
+            "Accept-Encoding": "zstd",
+            **request.headers,
+            "Authorization": f"Bearer {token}",
+        },
+        "timeout": httpx.Timeout(
+            REQUEST_TIMEOUT_SECONDS, read=REQUEST_TIMEOUT_SECONDS + request.wait_seconds
+        ),
+    }
+
+
+class HttpTransport:
+    """Sends from the calling thread. `http` is an httpx transport of one's own (a proxy, a test's server)."""
+
+    def __init__(self, url: str, credentials: Credentials, http: httpx.BaseTransport | None = None) -> None:
+        self._url = url
+        self._credentials = credentials
+        self._client = httpx.Client(transport=http)
+
+    def exchange(self, call: Call) -> SyncResponse:
+        """Carry out one exchange; raise one of `errors` where it fails."""
+        return sync_response(self._send(sync_request(call)))
+
+    def fetch(self, request: HttpRequest) -> bytes:
+        """Return the body of the answer to `request`."""
+        return accepted(self._send(request))
+
+    def _send(self, request: HttpRequest) -> HttpAnswer:
+        token = self._credentials.current()
+        answer = self._attempt(request, token)
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            answer = self._attempt(request, self._credentials.renew(token))
+        return answer
+
+    def _attempt(self, request: HttpRequest, token: str) -> HttpAnswer:
+        try:
+            prepared = self._client.build_request(**_arguments(self._url, request, token))  # type: ignore[arg-type]
+            response = self._client.send(prepared, stream=True)
+            try:
+                return _read(response)
+            finally:
+                response.close()
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise _offline(error) from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+
+def _read(response: httpx.Response) -> HttpAnswer:
+    body = bytearray()
+    for piece in response.iter_bytes():
+        body += piece
+        if len(body) > RESPONSE_BYTES_MAX:
+            raise _too_large()
+    return HttpAnswer(response.status_code, dict(response.headers), bytes(body))
+
+
+class AsyncHttpTransport:
+    """Sends from an event loop; a request that is cancelled is dropped."""
+
+    def __init__(
+        self, url: str, credentials: Credentials, http: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        self._url = url
+        self._credentials = credentials
+        self._client = httpx.AsyncClient(transport=http)
+
+    async def exchange(self, call: Call) -> SyncResponse:
+        """Carry out one exchange; raise one of `errors` where it fails."""
+        request = sync_request(call)
+        token = self._credentials.current()
+        answer = await self._attempt(request, token)
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            answer = await self._attempt(request, self._credentials.renew(token))
+        return sync_response(answer)
+
+    async def _attempt(self, request: HttpRequest, token: str) -> HttpAnswer:
+        try:
+            prepared = self._client.build_request(**_arguments(self._url, request, token))  # type: ignore[arg-type]
+            response = await self._client.send(prepared, stream=True)
+            try:
+                return await _read_async(response)
+            finally:
+                await response.aclose()
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise _offline(error) from error
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+
+async def _read_async(response: httpx.Response) -> HttpAnswer:
+    body = bytearray()
+    async for piece in response.aiter_bytes():
+        body += piece
+        if len(body) > RESPONSE_BYTES_MAX:
+            raise _too_large()
+    return HttpAnswer(response.status_code, dict(response.headers), bytes(body))

@@ -1,0 +1,69 @@
+"""What follows from trunk and outbox: the rows of the view tables and the list of open conflicts."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from rightfit_client.convert import Column
+from rightfit_client.sqlite import sqlite3
+from rightfit_client.tables import ViewTable
+from rightfit_sync.conflicts import Conflict, conflicts
+from rightfit_sync.feed import Row
+from rightfit_sync.life import is_deleted
+from rightfit_sync.outbox import Shown
+from rightfit_sync.schema.spec import Schema
+from rightfit_sync.store import Key
+
+_FORGET = "DELETE FROM rightfit_conflict WHERE kind = ? AND entity_id = ?"
+_REMEMBER = "INSERT INTO rightfit_conflict VALUES (?, ?, ?, ?, ?, ?)"
+
+
+class ViewWriter:
+    """Writes for `schema`, whose `tables` are on `connection`, in a transaction with the guard open."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, schema: Schema, tables: Mapping[str, ViewTable]
+    ) -> None:
+        self.schema = schema
+        self.tables = tables
+        self._connection = connection
+
+    def write(self, views: Mapping[Key, Shown], trunks: Mapping[Key, Row]) -> None:
+        """Bring tables and conflicts up to date; `trunks` are the rows of these entities that there are."""
+        by_kind: dict[str, list[tuple[str, Shown]]] = {}
+        for (kind, entity_id), shown in views.items():
+            by_kind.setdefault(kind, []).append((entity_id, shown))
+        for kind, entities in by_kind.items():
+            if kind in self.tables:
+                self._write_kind(self.tables[kind], entities)
+        self._write_conflicts(views, trunks)
+
+    def _write_kind(self, table: ViewTable, entities: Iterable[tuple[str, Shown]]) -> None:
+        present: list[Sequence[Column]] = []
+        absent: list[tuple[str]] = []
+        for entity_id, shown in entities:
+            entity = shown.entity
+            if entity is None or (entity.life and is_deleted(entity, table.kind)):
+                absent.append((entity_id,))
+            else:
+                present.append(table.row(entity))
+        self._connection.executemany(table.upsert, present)
+        self._connection.executemany(table.delete, absent)
+
+    def _write_conflicts(self, views: Mapping[Key, Shown], trunks: Mapping[Key, Row]) -> None:
+        self._connection.executemany(_FORGET, list(views))
+        found = [
+            (*key, one.conflict_id, one.path, one.reason, msgspec.msgpack.encode(one))
+            for key, shown in views.items()
+            for one in self._conflicts(shown, trunks.get(key))
+        ]
+        self._connection.executemany(_REMEMBER, found)
+
+    def _conflicts(self, shown: Shown, row: Row | None) -> Collection[Conflict]:
+        if shown.entity is None:
+            return ()
+        if row is None:
+            return conflicts(shown.entity, self.schema)
+        found = conflicts(shown.entity, self.schema, row.orphans)
+        return [replace(one, suggestion=row.suggestions.get(one.path)) for one in found]
