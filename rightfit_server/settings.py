@@ -37,6 +37,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     database_owner_url: Annotated[
         str, _says("PostgreSQL for migrations and for making tenants, as the owner.", is_secret=True)
     ] = ""
+    redis_url: Annotated[
+        str,
+        _says("Redis or Valkey, for what may be lost; `rightfit up` brings one if empty.", is_secret=True),
+    ] = ""
     application: Annotated[str, _says("The application to serve, as `package.module:NAME`.")] = (
         "rightfit_server.domain:APPLICATION"
     )
