@@ -7,7 +7,7 @@
 | delete | `set_null` | the authority sets the reference to null |
 | a reference is written | target unknown | rejected |
 | a reference is written | target deleted | an orphan: a conflict of the holder |
-| revival | | references to it are orphans no more |
+| revival | | references to it are orphans no more; those that it holds to the dead are orphans |
 
 Source: docs/explanation/semantics.md, section 6.
 """
@@ -38,10 +38,12 @@ class Consequences:
         after = draft.entity(key)
         if after is None:
             return None
+        was_alive, is_alive = self._is_alive(before), self._is_alive(after)
         refused = self._check_references(draft, key, after, change)
+        if refused is None and before is not None and is_alive and not was_alive:
+            self._find_orphans(draft, key, after)
         if refused is not None or change.kind not in self._referred:
             return refused
-        was_alive, is_alive = self._is_alive(before), self._is_alive(after)
         if was_alive and not is_alive:
             return self._died(draft, key)
         if before is not None and is_alive and not was_alive:
@@ -71,6 +73,13 @@ class Consequences:
         if orphans != set(draft.orphans(key)):
             draft.put(key, after, sorted(orphans))
         return None
+
+    def _find_orphans(self, draft: Draft, key: Key, after: Entity) -> None:
+        """Look at every reference of an entity that came back: what it names may have died meanwhile."""
+        held = references(after, self._schema)
+        gone = [one.path for one in held if not self._is_alive(draft.entity((one.kind, one.entity_id)))]
+        if gone != list(draft.orphans(key)):
+            draft.put(key, after, gone)
 
     def _died(self, draft: Draft, key: Key) -> Outcome | None:
         holders = [(holder, path) for holder, path in draft.referrers(key) if self._is_alive(draft.entity(holder))]

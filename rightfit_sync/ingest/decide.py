@@ -35,7 +35,7 @@ from rightfit_sync.ingest.draft import Draft, MissingError
 from rightfit_sync.ingest.snapshot import Authorize, Decision, Key, NeedMore, Pushed, Receipt, Recorded, Snapshot
 from rightfit_sync.limits import CHANGES_PER_TRANSACTION_MAX
 from rightfit_sync.outbox import trimmed
-from rightfit_sync.records import Change, Entity, Outcome, rejected
+from rightfit_sync.records import Alias, Change, Entity, Outcome, rejected
 from rightfit_sync.schema.spec import Schema
 
 
@@ -129,7 +129,7 @@ class _Ingest:
             return VOID
         key = (change.kind, change.entity_id)
         before = self._draft.entity(key)
-        answer = self._twin(change) or _known(before, change) or self._refusal(before, change)
+        answer = self._twin(pushed) or _known(before, change) or self._refusal(before, change)
         if answer is not None:
             return answer
         clamped = replace(trimmed(change, before, self._lost), written_at=min(change.written_at, self._now))
@@ -145,14 +145,15 @@ class _Ingest:
         self._draft.roll_back(mark)
         return refused
 
-    def _twin(self, change: Change) -> Outcome | None:
-        """Return `duplicate` where the same change was accepted under its former or a later dot."""
-        original = None
-        if change.was is not UNSET:
-            original = self._snapshot.receipts.get(change.was.dot)
-            if original is not None and original.digest != change.was.digest:
-                original = None
-        twin = original or self._snapshot.aliases.get(change.dot)
+    def _twin(self, pushed: Pushed) -> Outcome | None:
+        """Return `duplicate` where the same change, told by its digest, was accepted under another of its dots."""
+        change = pushed.change
+        snapshot = self._snapshot
+        twin = snapshot.aliases.get(Alias(pushed.change.dot, pushed.digest))
+        if twin is None and change.was is not UNSET:
+            original = snapshot.receipts.get(change.was.dot)
+            is_same = original is not None and original.digest == change.was.digest
+            twin = original if is_same else snapshot.aliases.get(change.was)
         if twin is None or not twin.outcome.is_accepted:
             return None
         return replace(DUPLICATE, first=twin.outcome)
@@ -166,7 +167,8 @@ class _Ingest:
 
     def _whole(self, group: Sequence[Pushed], fresh: Sequence[Pushed], outcomes: Sequence[Outcome]) -> list[Outcome]:
         """Return the outcomes of a transaction: where one change may not stand, none does."""
-        answered = {receipt.dot: receipt.outcome for receipt in self._receipts[-len(group) :]}
+        mates = {pushed.change.dot for pushed in group}
+        answered = {receipt.dot: receipt.outcome for receipt in self._receipts if receipt.dot in mates}
         fates = {pushed.change.dot: outcome for pushed, outcome in zip(fresh, outcomes, strict=True)}
         culprit = next((dot for dot, fate in {**answered, **fates}.items() if not fate.is_accepted), None)
         if culprit is None and len(group) <= CHANGES_PER_TRANSACTION_MAX:

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET
 
 from rightfit_sync.causality.dot import Dot
-from rightfit_sync.records import Change, Entity, Outcome
+from rightfit_sync.records import Alias, Change, Entity, Outcome
 from rightfit_sync.schema.spec import Schema
 
 Key: TypeAlias = tuple[str, str]
@@ -48,7 +48,8 @@ class Snapshot(msgspec.Struct, frozen=True):
 
     `entities` holds every loaded entity (None: it does not exist), `referrers` per target the keys of the live or dead
     entities that refer to it, `orphans` the paths of a loaded entity whose target is gone, `receipts` those of the
-    dots asked for, `aliases` the receipts of accepted changes that carried such a dot in `was`.
+    dots asked for, `aliases` those of accepted changes that carried such a dot in `was`, by that `was`: two clones may
+    have spent one dot on different changes, which only the digest tells apart.
     """
 
     device: Device
@@ -56,7 +57,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     authority_counter: int
     entities: Mapping[Key, Entity | None]
     receipts: Mapping[Dot, Receipt] = {}
-    aliases: Mapping[Dot, Receipt] = {}
+    aliases: Mapping[Alias, Receipt] = {}
     referrers: Mapping[Key, Sequence[Key]] = {}
     orphans: Mapping[Key, Sequence[str]] = {}
 

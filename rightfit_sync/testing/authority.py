@@ -32,7 +32,7 @@ from rightfit_sync.ingest.snapshot import (
 )
 from rightfit_sync.life import is_deleted
 from rightfit_sync.limits import PROTOCOL_VERSION
-from rightfit_sync.records import Change, Entity, Outcome, digest
+from rightfit_sync.records import Alias, Change, Entity, Outcome, digest
 from rightfit_sync.references import references
 from rightfit_sync.schema.spec import Schema
 from rightfit_sync.wire.cursor import Cursor, sign, verify
@@ -83,7 +83,7 @@ class MemoryAuthority:
         self.horizon = 0
         self.held: dict[Key, Held] = {}
         self.receipts: dict[Dot, Receipt] = {}
-        self.aliases: dict[Dot, Receipt] = {}
+        self.aliases: dict[Alias, Receipt] = {}
         self.history: list[Recorded] = []
         self.devices: dict[str, Device] = {}
         self.subjects: dict[str, str] = {}
@@ -175,13 +175,14 @@ class MemoryAuthority:
     def _snapshot(
         self, device: Device, keys: Sequence[Key], dots: Sequence[Dot], referrers: Mapping[Key, Sequence[Key]]
     ) -> Snapshot:
+        asked = frozenset(dots)
         return Snapshot(
             device=device,
             authority_device_id=AUTHORITY_PREFIX + self.epoch,
             authority_counter=self._authority_counter,
             entities={key: self.entity(key) for key in keys},
             receipts={dot: self.receipts[dot] for dot in dots if dot in self.receipts},
-            aliases={dot: self.aliases[dot] for dot in dots if dot in self.aliases},
+            aliases={alias: receipt for alias, receipt in self.aliases.items() if alias.dot in asked},
             referrers=referrers,
             orphans={key: self.held[key].orphans for key in keys if key in self.held},
         )
@@ -194,7 +195,7 @@ class MemoryAuthority:
             self.receipts[receipt.dot] = receipt
             alias = was[receipt.dot]
             if alias is not UNSET and receipt.outcome.is_accepted:
-                self.aliases[alias.dot] = receipt
+                self.aliases[alias] = receipt
         self._write(decision.entities, decision.orphans, decision.recorded)
 
     def write(self, key: Key, author: Callable[[Entity, Stamp], Change | None], now: int) -> Change | None:

@@ -1,0 +1,51 @@
+"""Two clones of one device may spend one dot on different changes; an alias must not answer for both."""
+
+import msgspec
+from msgspec.structs import replace
+
+from rightfit_sync import Change, Dot, Schema
+from rightfit_sync.ingest.snapshot import Pushed
+from rightfit_sync.records import Alias, digest
+from rightfit_sync.testing.authority import MemoryAuthority
+
+SCHEMA = msgspec.convert(
+    {"schema_version": 1, "kinds": {"item": {"fields": {"name": {"type": "str"}}, "audience": ["all"]}}},
+    Schema,
+)
+
+
+def create(device_id: str, name: str) -> Change:
+    patches = {"name": {"value": name}}
+    facts = {"dot": [device_id, 1], "kind": "item", "entity_id": name, "op": "create", "patches": patches}
+    return msgspec.convert(facts, Change)
+
+
+def world() -> MemoryAuthority:
+    authority = MemoryAuthority(SCHEMA)
+    for device_id in ("a", "b", "c"):
+        authority.register(device_id, "everybody")
+    return authority
+
+
+def push(authority: MemoryAuthority, change: Change, known_as: str | None = None) -> str:
+    pushed = Pushed(change, known_as or digest(change))
+    receipts, _ = authority.push(change.dot.device_id, [pushed], 1)
+    return receipts[0].outcome.status
+
+
+def test_an_alias_does_not_swallow_the_other_clones_change() -> None:
+    authority = world()
+    ours, theirs = create("a", "ours"), create("a", "theirs")
+    renamed = replace(theirs, dot=Dot("b", 1), was=Alias(theirs.dot, digest(theirs)))
+    assert push(authority, renamed) == "applied"
+    assert push(authority, ours) == "applied"
+    assert sorted(key[1] for key in authority.held) == ["ours", "theirs"]
+
+
+def test_a_change_that_two_clones_renamed_is_accepted_once() -> None:
+    authority = world()
+    original = create("a", "ours")
+    was = Alias(original.dot, digest(original))
+    assert push(authority, replace(original, dot=Dot("b", 1), was=was)) == "applied"
+    assert push(authority, replace(original, dot=Dot("c", 1), was=was)) == "duplicate"
+    assert push(authority, original) == "duplicate"
