@@ -53,27 +53,34 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.outcome is None
 
 
-class Shown(msgspec.Struct, frozen=True):
-    """What the app sees of one entity (None: nothing), and the `base` that its next change may name."""
+class Shown(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the app sees of one entity (None: nothing), and the `base` that its next change may name.
+
+    `frozen` are the text paths that stand still, because a run of own patches is open there.
+    """
 
     entity: Entity | None
     base: Mapping[str, int]
+    frozen: frozenset[str] = frozenset()
 
 
 def fold(trunk: Entity | None, entries: Sequence[Entry], schema: Schema, lost: frozenset[Dot] = frozenset()) -> Shown:
     """Return the view of one entity: `trunk` with `entries` (its own, in outbox order) applied.
 
-    `lost` are this replica's rejected and void dots of the entity, which a later `base` may still name.
+    `lost` are this replica's rejected and void dots of the entity, which a later `base` may still name. An entry that
+    builds on one of them is not shown: it will be rejected by name as well.
     """
-    entity = trunk
+    entity, shown = trunk, []
     for entry in entries:
-        entity, _ = apply(entity, trimmed(entry.change, entity, lost), schema)
+        entity, outcome = apply(entity, trimmed(entry.change, entity, lost), schema)
+        if outcome.status != "rejected":
+            shown.append(entry)
     if entity is None:
         return Shown(None, {})
     kind = schema.kinds.get(entity.kind)
-    if kind is None or not entries:
+    if kind is None or not shown:
         return Shown(entity, entity.version_vector)
-    return _with_frozen_texts(entity, entries, kind)
+    return _with_frozen_texts(entity, shown, kind)
 
 
 def trimmed(change: Change, entity: Entity | None, lost: Iterable[Dot]) -> Change:
@@ -92,7 +99,8 @@ def trimmed(change: Change, entity: Entity | None, lost: Iterable[Dot]) -> Chang
 
 def _with_frozen_texts(entity: Entity, entries: Sequence[Entry], kind: KindSpec) -> Shown:
     fields, base = dict(entity.fields), dict(entity.version_vector)
-    for path in _frozen_paths(entries, kind):
+    frozen = _frozen_paths(entries, kind)
+    for path in frozen:
         run = [entry for entry in entries if path in entry.change.patches]
         start = run[0].run_starts.get(path, RunStart((), {}))
         base = meet(base, start.version_vector)
@@ -103,7 +111,7 @@ def _with_frozen_texts(entity: Entity, entries: Sequence[Entry], kind: KindSpec)
             fields[path] = siblings
     own = {entry.change.dot.device_id for entry in entries}
     mine = {device_id: counter for device_id, counter in entity.version_vector.items() if device_id in own}
-    return Shown(replace(entity, fields=fields), merge(base, mine))
+    return Shown(replace(entity, fields=fields), merge(base, mine), frozenset(frozen))
 
 
 def _frozen_paths(entries: Sequence[Entry], kind: KindSpec) -> list[str]:
@@ -128,41 +136,42 @@ def _on_top(siblings: Sequence[Sibling], change: Change, path: str, kind: KindSp
     return merge_field(rules_of(kind).policy(path), siblings, patch, final_value(patch), dot, op).siblings
 
 
-def run_starts(
-    change: Change, trunk: Entity | None, entries: Sequence[Entry], schema: Schema
-) -> dict[str, RunStart]:
+def run_starts(change: Change, trunk: Entity | None, shown: Shown, schema: Schema) -> dict[str, RunStart]:
     """Return what a new entry for `change` must remember: the trunk at each text path where it begins a run.
 
-    `entries` are those of the same entity that the outbox holds already.
+    `shown` is what its author saw.
     """
     kind = schema.kinds.get(change.kind)
     if kind is None or trunk is None:
         return {}
-    running = {path for entry in entries for path in entry.change.patches}
     return {
         path: RunStart(trunk.fields.get(path, ()), trunk.version_vector)
         for path in change.patches
-        if path not in running and freezes(kind, path)
+        if path not in shown.frozen and freezes(kind, path)
     }
 
 
 def finished(trunk: Entity | None, entries: Sequence[Entry], schema: Schema) -> list[Entry]:
     """Return the entries of one entity that may leave: acknowledged, covered by the trunk, and in no open text run."""
     known = {} if trunk is None else trunk.version_vector
-    open_entries = [entry for entry in entries if entry.is_pending or not includes(known, entry.change.dot)]
-    done = [entry for entry in entries if entry not in open_entries]
+    done: list[Entry] = []
+    held: set[str] = set()
+    for entry in entries:
+        if entry.is_pending or not includes(known, entry.change.dot):
+            held.update(_texts(entry, schema))
+        else:
+            done.append(entry)
     while True:
-        held = {path for entry in open_entries for path in entry.change.patches}
-        staying = [entry for entry in done if _holds_text(entry, held, schema)]
+        staying = [texts for texts in (_texts(entry, schema) for entry in done) if held & texts]
         if not staying:
             return done
-        done = [entry for entry in done if entry not in staying]
-        open_entries += staying
+        held.update(*staying)
+        done = [entry for entry in done if not held & _texts(entry, schema)]
 
 
-def _holds_text(entry: Entry, held: set[str], schema: Schema) -> bool:
+def _texts(entry: Entry, schema: Schema) -> set[str]:
     kind = schema.kinds.get(entry.change.kind)
-    return kind is not None and any(path in held and freezes(kind, path) for path in entry.change.patches)
+    return set() if kind is None else {path for path in entry.change.patches if freezes(kind, path)}
 
 
 def plan_push(
@@ -175,23 +184,50 @@ def plan_push(
     """Return the next entries to push, in outbox order, a transaction always whole.
 
     `entries` are the pending ones, oldest first. A change that the authority has deferred waits, with its transaction,
-    until its kind is among `known_kinds`; all others flow past it. (It is sent once, so that counters have no gap.)
+    until its kind is among `known_kinds`, and so do those that build on it; all others flow past them. (Each is sent
+    once, so that counters have no gap, and together with those that it builds on, so that it is put off too.)
     """
     chosen: list[Entry] = []
     size_bytes = 0
+    held: list[list[Entry]] = []
     for group in _transactions(entries):
-        if known_kinds is not None and any(_is_ahead(entry, known_kinds) for entry in group):
+        if known_kinds is not None and _waits(group, held, known_kinds):
+            held.append(group)
             continue
-        group_bytes = sum(entry.size_bytes for entry in group)
-        if chosen and (len(chosen) + len(group) > changes_max or size_bytes + group_bytes > bytes_max):
+        before = [entry for waiting in _those_before(group, held) for entry in waiting]
+        sent = [entry for entry in before if entry not in chosen] + group
+        sent_bytes = sum(entry.size_bytes for entry in sent)
+        if chosen and (len(chosen) + len(sent) > changes_max or size_bytes + sent_bytes > bytes_max):
             break
-        chosen.extend(group)
-        size_bytes += group_bytes
+        chosen.extend(sent)
+        size_bytes += sent_bytes
     return chosen
 
 
+def _waits(group: Sequence[Entry], held: Sequence[Sequence[Entry]], known_kinds: frozenset[str]) -> bool:
+    """Whether the authority has put all of `group` off, and would do so again."""
+    if not all(entry.is_deferred for entry in group):
+        return False
+    return any(_is_ahead(entry, known_kinds) for entry in group) or bool(_those_before(group, held))
+
+
+def _those_before(group: Sequence[Entry], held: Sequence[Sequence[Entry]]) -> list[Sequence[Entry]]:
+    """Return those of the groups held back that `group` builds on, directly or not, in their order."""
+    keys = {_key(entry) for entry in group}
+    found: list[Sequence[Entry]] = []
+    for waiting in reversed(held):
+        if keys & {_key(entry) for entry in waiting}:
+            found.insert(0, waiting)
+            keys.update(_key(entry) for entry in waiting)
+    return found
+
+
+def _key(entry: Entry) -> tuple[str, str]:
+    return entry.change.kind, entry.change.entity_id
+
+
 def _is_ahead(entry: Entry, known_kinds: frozenset[str]) -> bool:
-    return entry.is_deferred and entry.change.kind not in known_kinds
+    return entry.change.op != "void" and entry.change.kind not in known_kinds
 
 
 def _transactions(entries: Iterable[Entry]) -> Iterable[list[Entry]]:

@@ -51,7 +51,7 @@ class ReplicaCore:
             change = author(shown, Stamp(dot, now, transaction_id, shown.base))
             if change is None:
                 return None
-            entry = self._admitted(change, shown.entity, trunk, entries)
+            entry = self._admitted(change, shown, trunk)
             self.store.put_entry(entry)
             self.store.put_state(replace(state, counter=dot.counter))
             entries.append(entry)
@@ -59,14 +59,14 @@ class ReplicaCore:
             self.store.put_views(views)
             return change
 
-    def _admitted(self, change: Change, shown: Entity | None, trunk: Row | None, entries: Sequence[Entry]) -> Entry:
-        _, outcome = apply(shown, change, self.schema)
+    def _admitted(self, change: Change, shown: Shown, trunk: Row | None) -> Entry:
+        _, outcome = apply(shown.entity, change, self.schema)
         if outcome.status == "rejected":
             raise LocalError(outcome.code, outcome.message, outcome.path)
         size_bytes = len(encoded(change))
         if size_bytes > CHANGE_BYTES_MAX:
             raise LocalError("too_large", f"this change has {size_bytes} bytes, at most {CHANGE_BYTES_MAX}: split it")
-        starts = run_starts(change, None if trunk is None else trunk.entity, entries, self.schema)
+        starts = run_starts(change, None if trunk is None else trunk.entity, shown, self.schema)
         return Entry(change, digest(change), size_bytes, run_starts=starts)
 
     def plan_push(self, *, changes_max: int, bytes_max: int) -> list[Pushed]:
@@ -152,21 +152,24 @@ class ReplicaCore:
     def set_aside(self, dot: Dot, outcome: Outcome) -> None:
         """Give up a pending change by name (too large, say): a void takes its dot, its payload joins the rejected list.
 
-        The void is pushed in its place, so that counters stay gap-free and nothing behind it waits.
+        The void is pushed in its place, so that counters stay gap-free and nothing behind it waits. The other changes of
+        its transaction go with it: they stand and fall together.
         """
         with self.store.transaction():
             entries = [one for one in self.store.entries_by_dot([dot]) if one.is_pending and one.change.op != "void"]
-            if not entries:
-                return
-            entry = entries[0]
-            change = entry.change
-            void = Change(
-                dot, change.kind, change.entity_id, "void", digest=entry.digest, reason=outcome.code or "discarded"
-            )
-            self.store.put_entry(Entry(void, entry.digest, len(encoded(void))))
-            self.store.put_lost((change.kind, change.entity_id), dot)
-            self.store.put_rejected(Rejected(change, outcome))
-            self._refresh({(change.kind, change.entity_id)})
+            transaction_ids = {one.change.transaction_id for one in entries} - {None}
+            mates = [one for one in self.store.pending() if one.change.transaction_id in transaction_ids]
+            for entry in mates or entries:
+                self._give_up(entry, outcome)
+            self._refresh({(entry.change.kind, entry.change.entity_id) for entry in mates or entries})
+
+    def _give_up(self, entry: Entry, outcome: Outcome) -> None:
+        change = entry.change
+        key = (change.kind, change.entity_id)
+        void = Change(change.dot, *key, "void", digest=entry.digest, reason=outcome.code or "discarded")
+        self.store.put_entry(Entry(void, entry.digest, len(encoded(void))))
+        self.store.put_lost(key, change.dot)
+        self.store.put_rejected(Rejected(change, outcome))
 
     def discard(self, dot: Dot) -> None:
         """Take a change off the rejected list for good: the user has seen it and does not want it."""

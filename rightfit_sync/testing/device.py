@@ -129,6 +129,7 @@ class MemoryDevice:
         """Take in an answer."""
         self.core.take_authority(response.kinds, response.epoch)
         self.core.take_receipts(response.receipts)
+        self.core.take_deferred([deferred.dot for deferred in response.deferred])
         if response.page is not None:
             self.core.take_page(response.page)
 
