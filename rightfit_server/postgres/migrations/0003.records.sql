@@ -68,6 +68,7 @@ CREATE TABLE app.changes (
     transaction_id text,
     was_device_id text,
     was_counter bigint,
+    was_digest text,
     subject_id text,
     received_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, device_id, counter),

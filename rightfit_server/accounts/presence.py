@@ -1,0 +1,35 @@
+"""Noting which device was here, and how far it has applied the feed: what decides when a tombstone may go.
+
+A device that has nothing new to say would cost a write with every look; so a position that was noted within the hour
+is not noted again.
+"""
+
+from collections.abc import Callable
+from time import monotonic
+
+from rightfit_server.ports.storage import Identity, Storage
+
+NOTED_SECONDS = 3600
+REMEMBERED_MAX = 50_000
+"""Devices remembered per process; beyond it all are forgotten, which costs a write each."""
+
+
+class Presence:
+    """Notes devices. `clock` returns seconds."""
+
+    def __init__(self, storage: Storage, clock: Callable[[], float] = monotonic) -> None:
+        self._storage = storage
+        self._clock = clock
+        self._noted: dict[tuple[str, str], tuple[int, float]] = {}
+
+    async def note(self, identity: Identity, acknowledged_seq: int) -> None:
+        """Note that the device has applied the feed up to `acknowledged_seq`."""
+        key, now = (identity.tenant_id, identity.device_id), self._clock()
+        seq, at = self._noted.get(key, (-1, 0.0))
+        if acknowledged_seq <= seq and now - at < NOTED_SECONDS:
+            return
+        if len(self._noted) >= REMEMBERED_MAX:
+            self._noted.clear()
+        async with self._storage.devices(identity.tenant_id) as transaction:
+            await transaction.seen(identity, acknowledged_seq)
+        self._noted[key] = (acknowledged_seq, now)

@@ -1,0 +1,1 @@
+"""The feed: cutting pages of it for one subject, and waiting for more."""

@@ -1,0 +1,194 @@
+"""Pages of the feed for one subject's device, read at one moment.
+
+A cursor says: "everything up to the commit `seq`, by the tags granted up to the commit `tags_seq`". The
+next page is
+
+| what is missing | the page | the cursor then |
+|---|---|---|
+| tags granted since `tags_seq` | rows up to `seq` with the tag granted first | `backfill` in them; at their end `tags_seq` of the grant |
+| commits after `seq` | rows of whole commits | `seq` of the last one, `tags_seq` now |
+
+While rows are backfilled, `tags_seq` is one less than the commit of the grant that they are for, so that
+a grant which is taken back meanwhile does not leave its place to another. A page that is not the last
+one takes along what one of its transactions changed elsewhere, as it is now, so that no transaction is
+ever seen in half.
+
+Cursors: B08 of docs/explanation/faults.md. Loss of access: semantics, section 7.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from rightfit_server.feed.cursors import Cursors
+from rightfit_server.ports.storage import FeedRow, FeedTransaction, Identity, Storage, Viewer
+from rightfit_sync.errors import RemoteError
+from rightfit_sync.feed import GENESIS, Evicted, Page, Row, cut
+from rightfit_sync.limits import ROWS_PER_PAGE_MAX
+from rightfit_sync.records import Entity
+from rightfit_sync.wire.cursor import Cursor
+
+_decode_entity = msgspec.msgpack.Decoder(Entity).decode
+
+
+class Pulled(msgspec.Struct, frozen=True):
+    """A page, the commit that the device had applied before, the epoch, and whether the page says
+    anything new."""
+
+    page: Page
+    acknowledged_seq: int
+    epoch: str
+    is_news: bool
+
+
+class _Piece(NamedTuple):
+    rows: Sequence[FeedRow]
+    cursor: Cursor
+    is_last: bool
+
+
+class Feed:
+    """Cuts pages."""
+
+    def __init__(self, storage: Storage, cursors: Cursors) -> None:
+        self._storage = storage
+        self._cursors = cursors
+
+    async def pull(self, identity: Identity, cursor: str | None, rows_max: int) -> Pulled:
+        """Return the next page after `cursor` (None: the first one), of about `rows_max` rows.
+
+        Raises `RemoteError`: 400 `cursor_invalid`, 403 `cursor_foreign`, 409 `epoch_changed`, 410
+        `cursor_expired`.
+        """
+        if not 1 <= rows_max <= ROWS_PER_PAGE_MAX:
+            raise RemoteError("invalid_message", f"rows_max is 1 to {ROWS_PER_PAGE_MAX}", path="rows_max")
+        async with self._storage.feed(identity.tenant_id) as transaction:
+            viewer = await transaction.viewer(identity)
+            place = await self._place(transaction, viewer, identity, cursor)
+            cutter = _Cutter(transaction, viewer, identity, rows_max)
+            piece = await cutter.next(place)
+            page = await cutter.page(place, piece)
+        signed = replace(page, cursor=self._cursors.sign(piece.cursor))
+        is_news = bool(page.rows or page.evicted or page.more or cursor is None)
+        is_news = is_news or viewer.tags_seq > place.tags_seq
+        return Pulled(signed, place.seq, viewer.position.epoch, is_news)
+
+    async def _place(
+        self, transaction: FeedTransaction, viewer: Viewer, identity: Identity, opaque: str | None
+    ) -> Cursor:
+        position = viewer.position
+        if opaque is None:
+            names = (identity.tenant_id, identity.device_id, position.epoch)
+            return Cursor(*names, seq=0, chain=GENESIS, tags_seq=position.head)
+        cursor = self._cursors.verify(opaque, identity)
+        chain = position.chain if cursor.seq == position.head else await transaction.chain_at(cursor.seq)
+        is_known = chain == cursor.chain or (cursor.seq == 0 and cursor.chain == GENESIS)
+        if cursor.epoch != position.epoch or cursor.seq > position.head or not is_known:
+            message = "the server was restored from a backup since: offer what you have, then pull anew"
+            raise RemoteError("epoch_changed", message, status=409, path="cursor")
+        if cursor.seq < position.purge_horizon:
+            message = "deleted records after this cursor are forgotten: push, then rebuild the copy"
+            raise RemoteError("cursor_expired", message, status=410, path="cursor")
+        return cursor
+
+
+class _Cutter:
+    """Cuts one page inside one transaction."""
+
+    def __init__(
+        self, transaction: FeedTransaction, viewer: Viewer, identity: Identity, rows_max: int
+    ) -> None:
+        self._transaction = transaction
+        self._viewer = viewer
+        self._identity = identity
+        self._rows_max = rows_max
+
+    async def next(self, place: Cursor) -> _Piece:
+        """Return what follows `place`: what was granted below it first, as far as there is any."""
+        while True:
+            granted = [one.granted_seq for one in self._viewer.grants if one.granted_seq > place.tags_seq]
+            if not granted or place.seq == 0:
+                return await self._forward(place)
+            piece = await self._backfill(place, min(granted))
+            if piece.rows:
+                return piece
+            place = piece.cursor
+
+    async def _backfill(self, place: Cursor, granted_seq: int) -> _Piece:
+        is_going_on = place.backfill is not None and place.tags_seq == granted_seq - 1
+        start = place.backfill or 0 if is_going_on else 0
+        tags = [one.tag for one in self._viewer.grants if one.granted_seq == granted_seq]
+        limit = self._rows_max + 1
+        rows = await self._transaction.rows_below(start, place.seq, tags, limit)
+        if len(rows) < limit:
+            return _Piece(rows, replace(place, tags_seq=granted_seq, backfill=None), is_last=False)
+        rows = rows[: self._rows_max]
+        return _Piece(rows, replace(place, tags_seq=granted_seq - 1, backfill=rows[-1].seq), is_last=False)
+
+    async def _forward(self, place: Cursor) -> _Piece:
+        position, limit = self._viewer.position, self._rows_max + 1
+        size: int | None = None
+        rows: list[FeedRow] = []
+        while size is None:
+            rows = await self._transaction.rows_after(
+                place.seq, self._viewer.tags, self._identity.device_id, limit
+            )
+            size = cut([row.commit_seq for row in rows], self._rows_max)
+            if size is None and len(rows) < limit:
+                size = len(rows)
+            limit *= 2
+        if size == len(rows):
+            end = replace(
+                place, seq=position.head, chain=position.chain, tags_seq=position.head, backfill=None
+            )
+            return _Piece(rows, end, is_last=True)
+        seq = rows[size - 1].commit_seq
+        chain = await self._transaction.chain_at(seq) or GENESIS
+        end = replace(place, seq=seq, chain=chain, tags_seq=position.head, backfill=None)
+        return _Piece(rows[:size], end, is_last=False)
+
+    async def page(self, place: Cursor, piece: _Piece) -> Page:
+        """Return `piece` as a page, with what its transactions changed elsewhere; the cursor is not
+        signed yet."""
+        tags, position = self._viewer.tags, self._viewer.position
+        visible = [row for row in piece.rows if not tags.isdisjoint(row.audience)]
+        gone = [
+            Evicted(row.seq, row.kind, row.entity_id) for row in piece.rows if tags.isdisjoint(row.audience)
+        ]
+        remaining = 0
+        if not piece.is_last:
+            visible += await self._companions(place, piece, visible)
+            remaining = await self._transaction.count_after(piece.cursor.seq)
+        return Page(
+            cursor="",
+            tags=sorted(tags),
+            rows=[self._row(row) for row in visible],
+            evicted=gone,
+            more=not piece.is_last and (remaining > 0 or self._is_behind(piece.cursor, position.head)),
+            remaining=remaining,
+        )
+
+    def _is_behind(self, cursor: Cursor, head: int) -> bool:
+        is_granted = any(one.granted_seq > cursor.tags_seq for one in self._viewer.grants)
+        return cursor.backfill is not None or cursor.seq < head or is_granted
+
+    async def _companions(self, place: Cursor, piece: _Piece, visible: Sequence[FeedRow]) -> list[FeedRow]:
+        """Return the visible rows beyond the page that its transactions changed as well, and so on."""
+        held = {(row.kind, row.entity_id) for row in piece.rows}
+        after = 0 if piece.cursor.seq == place.seq else place.seq
+        end = piece.rows[-1].seq if piece.rows else place.seq
+        wave = [(row.kind, row.entity_id) for row in visible]
+        found: list[FeedRow] = []
+        while wave:
+            near = await self._transaction.companions(wave, after, end, self._viewer.tags)
+            fresh = [row for row in near if (row.kind, row.entity_id) not in held]
+            wave = [(row.kind, row.entity_id) for row in fresh]
+            held.update(wave)
+            found += fresh
+        return found
+
+    def _row(self, row: FeedRow) -> Row:
+        shared = sorted(self._viewer.tags.intersection(row.audience))
+        return Row(row.seq, _decode_entity(row.state), shared, row.orphans, row.suggestions)

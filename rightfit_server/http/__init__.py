@@ -1,0 +1,1 @@
+"""HTTP: one file per question. Bodies in and out, problems, who asks; then the routes."""

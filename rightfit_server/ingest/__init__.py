@@ -1,0 +1,1 @@
+"""Ingest: one push, one transaction: what is locked, decided (by the core), drawn from it, and written."""

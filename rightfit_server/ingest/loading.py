@@ -1,0 +1,96 @@
+"""What a push needs to see, loaded in as few queries as it takes, as the snapshot that `decide` asks for.
+
+Everything named by the push is read at once. What its consequences reach is foreseen where that is
+possible (what refers to a record that is deleted, and so on along cascades); where it is not, `decide`
+names it.
+"""
+
+from collections.abc import Collection, Sequence
+
+from rightfit_server.ingest.shape import is_storable, is_storable_name
+from rightfit_server.ports.storage import IngestTransaction, Pusher, StoredEntity
+from rightfit_sync.causality.dot import AUTHORITY_PREFIX, Dot, is_authority
+from rightfit_sync.ingest.snapshot import Key, NeedMore, Pushed, Receipt, Snapshot, wanted
+from rightfit_sync.records import Alias, Entity
+from rightfit_sync.schema.spec import Schema
+
+_LIFE_OPS = frozenset({"delete", "restore", "resolve"})
+
+
+class Loaded:
+    """The growing snapshot of one push."""
+
+    def __init__(
+        self, transaction: IngestTransaction, schema: Schema, pusher: Pusher, push: Sequence[Pushed]
+    ) -> None:
+        self._transaction = transaction
+        self._schema = schema
+        self._pusher = pusher
+        self._push = push
+        self._looked_for: set[Key] = set()
+        self._receipts: dict[Dot, Receipt] = {}
+        self._aliases: dict[Alias, Receipt] = {}
+        self._referrers: dict[Key, list[Key]] = {}
+        self._referred = {one.kind for kind in schema.kinds.values() for one in kind.references.values()}
+        self.stored: dict[Key, StoredEntity] = {}
+
+    async def begin(self) -> None:
+        """Load what the push names."""
+        keys, dots = wanted(self._push, self._pusher.device, self._schema)
+        self._receipts, self._aliases = await self._transaction.receipts(
+            self._pusher.device, [dot for dot in dots if is_storable(dot)]
+        )
+        await self._load(keys)
+        ending = {(one.change.kind, one.change.entity_id) for one in self._push if one.change.op in _LIFE_OPS}
+        await self._load_referrers([key for key in sorted(ending) if key in self.stored])
+
+    async def add(self, need: NeedMore) -> None:
+        """Load what `decide` found missing."""
+        await self._load(need.entities)
+        await self._load_referrers(need.referrers)
+
+    async def _load(self, keys: Collection[Key]) -> None:
+        fresh = {key for key in keys if key not in self._looked_for}
+        self._looked_for |= fresh
+        storable = sorted(key for key in fresh if all(map(is_storable_name, key)))
+        if storable:
+            self.stored.update(await self._transaction.lock(storable))
+
+    async def _load_referrers(self, targets: Collection[Key]) -> None:
+        """Load who refers to `targets`, and, where a delete would cascade, who refers to those."""
+        wave = [key for key in targets if key[0] in self._referred and key not in self._referrers]
+        self._referrers.update({key: [] for key in targets if key not in self._referrers})
+        while wave:
+            found = await self._transaction.holders(wave)
+            self._referrers.update(found)
+            holders = sorted({holder for queue in found.values() for holder in queue})
+            await self._load(holders)
+            wave = [holder for holder in holders if self._cascades(holder) and holder not in self._referrers]
+            self._referrers.update({key: [] for key in wave})
+
+    def _cascades(self, holder: Key) -> bool:
+        spec = self._schema.kinds.get(holder[0])
+        cascading = spec is not None and any(one.on_delete == "cascade" for one in spec.references.values())
+        return cascading and holder[0] in self._referred
+
+    def snapshot(self) -> Snapshot:
+        """Return everything loaded so far."""
+        device, position = self._pusher.device, self._pusher.viewer.position
+        # The authority pushes a resolution under its own name: what follows from that is numbered after it.
+        spent = max(
+            (one.change.dot.counter for one in self._push if is_authority(device.device_id)), default=0
+        )
+        return Snapshot(
+            device=device,
+            authority_device_id=AUTHORITY_PREFIX + position.epoch,
+            authority_counter=max(position.authority_counter, spent),
+            entities={key: self._entity(key) for key in self._looked_for},
+            receipts=self._receipts,
+            aliases=self._aliases,
+            referrers=self._referrers,
+            orphans={key: stored.orphans for key, stored in self.stored.items()},
+        )
+
+    def _entity(self, key: Key) -> Entity | None:
+        stored = self.stored.get(key)
+        return None if stored is None else stored.entity

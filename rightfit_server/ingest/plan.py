@@ -1,0 +1,127 @@
+"""From a decision to what must be written: conflicts opened and closed, effects, references, documents.
+
+Pure. Audience apart (it needs neighbours, see `audience`), everything follows from the decision and what
+was loaded.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from rightfit_server.ingest.document import document
+from rightfit_server.ports.application import Application
+from rightfit_server.ports.storage import (
+    ConflictOpened,
+    EffectWrite,
+    EntityWrite,
+    ReferenceRow,
+    StoredEntity,
+)
+from rightfit_sync.apply import apply
+from rightfit_sync.conflicts import Conflict, conflicts
+from rightfit_sync.ingest.snapshot import Decision, Key, Recorded
+from rightfit_sync.life import tombstone
+from rightfit_sync.records import Entity
+from rightfit_sync.references import references
+from rightfit_sync.schema.spec import Schema
+
+_CHANGING = frozenset({"applied", "merged", "conflicted"})
+
+
+class Drawn:
+    """What was drawn from a decision, to be completed with audiences."""
+
+    def __init__(
+        self, decision: Decision, stored: Mapping[Key, StoredEntity], application: Application
+    ) -> None:
+        self._decision = decision
+        self._stored = stored
+        self._application = application
+        self._schema = application.schema
+        self._by_key: dict[Key, list[Recorded]] = defaultdict(list)
+        for recorded in decision.recorded:
+            if recorded.outcome.status in _CHANGING:
+                self._by_key[recorded.change.kind, recorded.change.entity_id].append(recorded)
+        self.opened: list[ConflictOpened] = []
+        self.closed: list[tuple[str, str]] = []
+        self._suggestions: dict[Key, dict[str, str]] = {}
+        for key in decision.entities:
+            self._compare(key)
+
+    def _compare(self, key: Key) -> None:
+        stored, orphans = self._stored.get(key), self._decision.orphans.get(key, ())
+        before = _by_id(stored.entity, self._schema, stored.orphans) if stored is not None else {}
+        after = _by_id(self._decision.entities[key], self._schema, orphans)
+        recorded = self._by_key[key]
+        device_id = recorded[-1].change.dot.device_id if recorded else ""
+        offered = dict(stored.suggestions) if stored is not None else {}
+        for one in recorded:
+            offered.update(one.outcome.suggestions)
+        open_paths = {conflict.path for conflict in after.values() if conflict.reason == "siblings"}
+        self._suggestions[key] = {path: text for path, text in offered.items() if path in open_paths}
+        self.closed += [(name, device_id) for name in before if name not in after]
+        self.opened += [
+            ConflictOpened(conflict, device_id, self._suggestions[key].get(conflict.path))
+            for name, conflict in after.items()
+            if name not in before
+        ]
+
+    def effects(self) -> list[EffectWrite]:
+        """Return the side effects of every change that was accepted for the first time, in its order."""
+        return [
+            EffectWrite(effect, recorded.change.dot)
+            for key, queue in self._by_key.items()
+            for before, after, recorded in self._steps(key, queue)
+            for effect in self._application.effects(before, after, recorded.change)
+        ]
+
+    def _steps(self, key: Key, queue: Sequence[Recorded]) -> Iterable[tuple[Entity | None, Entity, Recorded]]:
+        stored = self._stored.get(key)
+        entity = None if stored is None else stored.entity
+        for number, recorded in enumerate(queue, 1):
+            # The history stands as it was applied, so folding it again gives the states between.
+            is_last = number == len(queue)
+            after = (
+                self._decision.entities.get(key)
+                if is_last
+                else apply(entity, recorded.change, self._schema)[0]
+            )
+            if after is not None:
+                yield entity, after, recorded
+                entity = after
+
+    def write(
+        self, key: Key, own: Sequence[str], neighbour_tags: Sequence[str], lost: Iterable[str]
+    ) -> EntityWrite:
+        """Return the row of one changed entity, with the audience that it has now and the tags that it
+        lost."""
+        entity, stored = self._decision.entities[key], self._stored.get(key)
+        kind = self._schema.kinds[entity.kind]
+        gone = tombstone(entity, kind)
+        present = [*own, *neighbour_tags]
+        known = {} if stored is None else stored.lost_tags
+        held = reference_rows(entity, self._schema)
+        unchanged = stored is not None and held == reference_rows(stored.entity, self._schema)
+        return EntityWrite(
+            entity=entity,
+            document=document(entity, kind),
+            own_tags=own,
+            neighbour_tags=neighbour_tags,
+            lost_tags={tag: seq for tag, seq in known.items() if tag not in present},
+            newly_lost=sorted(lost),
+            orphans=self._decision.orphans.get(key, ()),
+            suggestions=self._suggestions.get(key, {}),
+            is_new=stored is None,
+            deleted_at=None if gone is None else gone.deleted_at,
+            deleted_by_device_id=None if gone is None else gone.deleted_by_device_id,
+            references=None if unchanged or (stored is None and not held) else held,
+        )
+
+
+def reference_rows(entity: Entity, schema: Schema) -> list[ReferenceRow]:
+    """Return the references that `entity` holds."""
+    found = references(entity, schema)
+    return [ReferenceRow(reference.path, (reference.kind, reference.entity_id)) for reference in found]
+
+
+def _by_id(entity: Entity, schema: Schema, orphans: Iterable[str]) -> dict[str, Conflict]:
+    return {conflict.conflict_id: conflict for conflict in conflicts(entity, schema, orphans)}

@@ -1,0 +1,325 @@
+"""What the server's services keep and read, as data and as Protocols: the contract of a storage adapter.
+
+A transaction belongs to one tenant, and everything done in it is durable at once or not at all. The
+order of locks is fixed, so that pushes wait for each other rather than kill each other: the device's
+row, then entities by kind and id, and the tenant's row last. Who holds the tenant's row gives out
+sequence numbers; it is held until the transaction is visible to all, so that the order of numbers is the
+order of commits. Where an adapter cannot keep to it, it raises `ContentionError`, and the whole transaction
+is done again.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+import msgspec
+
+from rightfit_server.ports.application import Effect
+from rightfit_sync.causality.dot import Dot
+from rightfit_sync.conflicts import Conflict
+from rightfit_sync.ingest.snapshot import Device, Key, Receipt, Recorded
+from rightfit_sync.records import Alias, Entity
+
+
+class ContentionError(Exception):
+    """Somebody else was quicker; nothing was written, and another try will do."""
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Who asks, as the token says: the only source of tenant, subject and device."""
+
+    tenant_id: str
+    subject_id: str
+    device_id: str
+
+
+class TagGrant(msgspec.Struct, frozen=True):
+    """One tag that a subject holds, and the commit in which it was granted."""
+
+    tag: str
+    granted_seq: int
+
+
+class TenantPosition(msgspec.Struct, frozen=True):
+    """Where a tenant's feed stands: its newest commit and the chain hash there; a cursor before the
+    horizon expired."""
+
+    epoch: str
+    head: int
+    chain: str
+    authority_counter: int
+    purge_horizon: int
+
+
+class Viewer(msgspec.Struct, frozen=True):
+    """What a request may see: the tenant's position, the subject's grants, the commit in which they
+    changed last."""
+
+    position: TenantPosition
+    grants: Sequence[TagGrant]
+    tags_seq: int
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """The tags that the subject holds now."""
+        return frozenset(grant.tag for grant in self.grants)
+
+
+class Pusher(msgspec.Struct, frozen=True):
+    """Who pushes: the device under lock, and what its subject may see."""
+
+    device: Device
+    viewer: Viewer
+
+
+class StoredEntity(msgspec.Struct, frozen=True):
+    """One entity with what the server keeps beside it.
+
+    `own_tags` come from its own fields, `neighbour_tags` are inherited or lent; both make its audience.
+    `lost_tags` says in which commit it lost a tag that it once had.
+    """
+
+    entity: Entity
+    seq: int
+    own_tags: Sequence[str] = ()
+    neighbour_tags: Sequence[str] = ()
+    lost_tags: Mapping[str, int] = {}
+    orphans: Sequence[str] = ()
+    suggestions: Mapping[str, str] = {}
+    is_deleted: bool = False
+
+    @property
+    def audience(self) -> frozenset[str]:
+        """All tags that let a subject see it."""
+        return frozenset((*self.own_tags, *self.neighbour_tags))
+
+
+class ReferenceRow(msgspec.Struct, frozen=True):
+    """One reference: the field that holds it, and what it names."""
+
+    path: str
+    target: Key
+
+
+class EntityWrite(msgspec.Struct, frozen=True):
+    """An entity to write: its new state, what SQL reads of it, and what is lost or gained in audience.
+
+    `document` is JSON text; `deleted_at` milliseconds since 1970 UTC. `references` is None where they
+    stay as they are.
+    """
+
+    entity: Entity
+    document: bytes
+    own_tags: Sequence[str]
+    neighbour_tags: Sequence[str]
+    lost_tags: Mapping[str, int]
+    newly_lost: Collection[str]
+    orphans: Sequence[str]
+    suggestions: Mapping[str, str]
+    is_new: bool
+    deleted_at: int | None = None
+    deleted_by_device_id: str | None = None
+    references: Sequence[ReferenceRow] | None = None
+
+
+class AudienceWrite(msgspec.Struct, frozen=True):
+    """An entity of which only the audience changes, by what happened to a neighbour."""
+
+    key: Key
+    neighbour_tags: Sequence[str]
+    lost_tags: Mapping[str, int]
+    newly_lost: Collection[str]
+
+
+class ConflictOpened(msgspec.Struct, frozen=True):
+    """A conflict that the push opened, by which device, with the merged text to offer, if any."""
+
+    conflict: Conflict
+    device_id: str
+    suggestion: str | None
+
+
+class EffectWrite(msgspec.Struct, frozen=True):
+    """A side effect with the change that has it."""
+
+    effect: Effect
+    dot: Dot
+
+
+class CommitPlan(msgspec.Struct, frozen=True):
+    """Everything that one push writes. `subject_id` is on whose behalf; consequences have the
+    authority's dots."""
+
+    device: Device
+    position: TenantPosition
+    subject_id: str
+    device_counter: int
+    authority_counter: int
+    recorded: Sequence[Recorded]
+    entities: Sequence[EntityWrite]
+    audiences: Sequence[AudienceWrite]
+    opened: Sequence[ConflictOpened]
+    closed: Sequence[tuple[str, str]]
+    effects: Sequence[EffectWrite]
+
+
+class IngestTransaction(Protocol):
+    """What a push reads and writes."""
+
+    async def pusher(self, identity: Identity) -> Pusher:
+        """Lock the device and return it; raises `RemoteError` (401) for a device that may not speak."""
+
+    async def viewer(self, identity: Identity) -> Viewer:
+        """Return what the caller may see; raises `RemoteError` (401) for a device that may not speak."""
+
+    async def receipts(
+        self, device: Device, dots: Collection[Dot]
+    ) -> tuple[dict[Dot, Receipt], dict[Alias, Receipt]]:
+        """Return the receipts of `dots`, and by former name those of accepted changes."""
+
+    async def lock(self, keys: Collection[Key]) -> dict[Key, StoredEntity]:
+        """Lock those entities that exist, in the order of their keys, and return them."""
+
+    async def holders(
+        self, targets: Collection[Key], paths: Collection[Key] | None = None
+    ) -> dict[Key, list[Key]]:
+        """Return which entities refer to each target, by the given `(kind, path)`s or by any."""
+
+    async def own_tags(self, keys: Collection[Key]) -> Mapping[Key, Sequence[str]]:
+        """Return the own tags of those entities that exist."""
+
+    async def lent_tags(
+        self, targets: Collection[Key], paths: Collection[Key], without: Collection[Key]
+    ) -> dict[Key, frozenset[str]]:
+        """Return what living holders lend to each target by these `(kind, path)`s, those of `without`
+        left out."""
+
+    async def commit(self, plan: CommitPlan) -> int:
+        """Write all of `plan` and return the number of the commit."""
+
+
+class FeedRow(msgspec.Struct, frozen=True):
+    """One row of the feed as stored; `state` is the entity as MessagePack."""
+
+    seq: int
+    commit_seq: int
+    kind: str
+    entity_id: str
+    state: bytes
+    audience: Sequence[str]
+    orphans: Sequence[str]
+    suggestions: Mapping[str, str]
+
+
+class FeedTransaction(Protocol):
+    """What a pull reads, all of one moment."""
+
+    async def viewer(self, identity: Identity) -> Viewer:
+        """Return what the caller may see; raises `RemoteError` (401) for a device that may not speak."""
+
+    async def chain_at(self, seq: int) -> str | None:
+        """Return the chain hash of the commit `seq`, None if there is no such commit."""
+
+    async def rows_after(self, seq: int, tags: Collection[str], device_id: str, limit: int) -> list[FeedRow]:
+        """Return rows that concern the subject, in order: visible ones, and those that left its sight
+        after `seq`."""
+
+    async def rows_below(self, start: int, end: int, tags: Collection[str], limit: int) -> list[FeedRow]:
+        """Return rows with one of `tags` and `start < seq <= end`, in order."""
+
+    async def companions(
+        self, keys: Collection[Key], after: int, end: int, tags: Collection[str]
+    ) -> list[FeedRow]:
+        """Return visible rows beyond `end` that a transaction later than `after` changed together with
+        `keys`."""
+
+    async def count_after(self, seq: int) -> int:
+        """Return about how many rows follow."""
+
+
+class ConflictRow(msgspec.Struct, frozen=True):
+    """One conflict with the entity that it is about; `closed_at` is None while it is open (milliseconds
+    since 1970)."""
+
+    conflict_id: str
+    path: str
+    suggestion: str | None
+    opened_at: int
+    opened_seq: int
+    opened_by_device_id: str
+    stored: StoredEntity
+    closed_at: int | None = None
+
+
+class HistoryRow(msgspec.Struct, frozen=True):
+    """One change that was answered; `change` and `outcome` are JSON text, times milliseconds since 1970
+    UTC."""
+
+    commit_seq: int
+    ordinal: int
+    change: str
+    outcome: str
+    subject_id: str | None
+    received_at: int
+
+
+class RecordsTransaction(Protocol):
+    """What is read of single records."""
+
+    async def viewer(self, identity: Identity) -> Viewer:
+        """Return what the caller may see; raises `RemoteError` (401) for a device that may not speak."""
+
+    async def entity(self, key: Key) -> StoredEntity | None:
+        """Return one entity."""
+
+    async def history(
+        self, key: Key, subject_id: str, after: tuple[int, int], limit: int
+    ) -> list[HistoryRow]:
+        """Return accepted changes of one entity, and this subject's rejected ones, oldest first."""
+
+    async def open_conflicts(
+        self, tags: Collection[str], after: tuple[int, str], limit: int
+    ) -> list[ConflictRow]:
+        """Return open conflicts of visible entities, oldest first; `after` is `(opened_seq,
+        conflict_id)`."""
+
+    async def conflict(self, conflict_id: str, tags: Collection[str]) -> ConflictRow | None:
+        """Return one conflict of a visible entity."""
+
+
+class DeviceTransaction(Protocol):
+    """What is done about devices."""
+
+    async def viewer(self, identity: Identity) -> Viewer:
+        """Return what the caller may see; raises `RemoteError` (401) for a device that may not speak."""
+
+    async def succeed(self, identity: Identity, device_id: str) -> None:
+        """Enter `device_id` as another id of the caller's replica."""
+
+    async def seen(self, identity: Identity, acknowledged_seq: int) -> None:
+        """Note that the device was here, and up to which commit it has applied the feed."""
+
+
+class Storage(Protocol):
+    """Transactions of one tenant, by what they are for."""
+
+    def ingest(self, tenant_id: str) -> AbstractAsyncContextManager[IngestTransaction]:
+        """Open a transaction that writes."""
+
+    def feed(self, tenant_id: str) -> AbstractAsyncContextManager[FeedTransaction]:
+        """Open a transaction that reads the feed at one moment."""
+
+    def records(self, tenant_id: str) -> AbstractAsyncContextManager[RecordsTransaction]:
+        """Open a transaction that reads records at one moment."""
+
+    def devices(self, tenant_id: str) -> AbstractAsyncContextManager[DeviceTransaction]:
+        """Open a transaction that writes about devices."""
+
+    async def ping(self) -> None:
+        """Raise unless the database answers."""
+
+    async def open(self) -> None:
+        """Connect; raise if the service's role is one that row level security does not bind."""
+
+    async def close(self) -> None:
+        """Let all connections go."""

@@ -1,0 +1,109 @@
+"""What a pull reads from PostgreSQL.
+
+A row concerns a subject if its audience shares a tag with it, if it left the subject's audience since
+the cursor, or if this very device changed it since then without being allowed to see the outcome (it
+must learn to forget it).
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+from rightfit_server.ports.storage import FeedRow, Identity, Viewer
+from rightfit_server.postgres.pool import Connection
+from rightfit_server.postgres.rows import columns, decode_texts
+from rightfit_server.postgres.viewer import read_viewer
+from rightfit_sync.ingest.snapshot import Key
+
+_COLUMNS = (
+    "SELECT e.seq, e.commit_seq, e.kind, e.entity_id, e.state, e.audience, e.orphans, e.suggestions::text"
+)
+_ROWS_AFTER = (
+    _COLUMNS
+    + """
+    FROM app.entities e
+    WHERE e.seq > %(seq)s AND (
+        e.audience && %(tags)s::text[]
+        OR (e.lost_tags <> '{}' AND EXISTS (
+            SELECT FROM jsonb_each(e.lost_tags) l
+            WHERE l.key = ANY (%(tags)s::text[]) AND l.value::bigint > %(seq)s
+        ))
+        OR (e.version_vector ? %(device_id)s AND EXISTS (
+            SELECT FROM app.changes c
+            WHERE c.kind = e.kind AND c.entity_id = e.entity_id AND c.commit_seq > %(seq)s
+                AND c.device_id = %(device_id)s
+        ))
+    )
+    ORDER BY e.seq LIMIT %(limit)s
+"""
+)
+_ROWS_BELOW = (
+    _COLUMNS
+    + """
+    FROM app.entities e
+    WHERE e.seq > %s AND e.seq <= %s AND e.audience && %s::text[]
+    ORDER BY e.seq LIMIT %s
+"""
+)
+_COMPANIONS = (
+    _COLUMNS
+    + """
+    FROM app.entities e
+    WHERE e.seq > %s AND e.audience && %s::text[] AND (e.kind, e.entity_id) IN (
+        SELECT c.kind, c.entity_id
+        FROM unnest(%s::text[], %s::text[]) AS k (kind, entity_id)
+            JOIN app.changes m ON m.kind = k.kind AND m.entity_id = k.entity_id AND m.commit_seq > %s
+                AND m.transaction_id IS NOT NULL
+            JOIN app.changes c ON c.device_id = m.device_id AND c.transaction_id = m.transaction_id
+    )
+    ORDER BY e.seq
+"""
+)
+
+
+class PostgresFeed:
+    """`ports.storage.FeedTransaction` on one connection, inside its transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def viewer(self, identity: Identity) -> Viewer:
+        """Return what the caller may see; raises `RemoteError` (401) for a device that may not speak."""
+        return await read_viewer(self._connection, identity)
+
+    async def chain_at(self, seq: int) -> str | None:
+        """Return the chain hash of the commit `seq`, None if there is no such commit."""
+        cursor = await self._connection.execute("SELECT chain FROM app.commits WHERE seq = %s", (seq,))
+        row = await cursor.fetchone()
+        return None if row is None else row[0]
+
+    async def rows_after(self, seq: int, tags: Collection[str], device_id: str, limit: int) -> list[FeedRow]:
+        """Return rows that concern the subject, in order: visible, or gone from its sight after `seq`."""
+        parameters = {"seq": seq, "tags": sorted(tags), "device_id": device_id, "limit": limit}
+        return await self._rows(_ROWS_AFTER, parameters)
+
+    async def rows_below(self, start: int, end: int, tags: Collection[str], limit: int) -> list[FeedRow]:
+        """Return rows with one of `tags` and `start < seq <= end`, in order."""
+        return await self._rows(_ROWS_BELOW, (start, end, sorted(tags), limit))
+
+    async def companions(
+        self, keys: Collection[Key], after: int, end: int, tags: Collection[str]
+    ) -> list[FeedRow]:
+        """Return visible rows beyond `end` that a transaction later than `after` changed with `keys`."""
+        return await self._rows(_COMPANIONS, (end, sorted(tags), *columns(keys), after))
+
+    async def count_after(self, seq: int) -> int:
+        """Return about how many rows follow."""
+        cursor = await self._connection.execute("SELECT count(*) FROM app.entities WHERE seq > %s", (seq,))
+        row = await cursor.fetchone()
+        return 0 if row is None else int(row[0])
+
+    async def _rows(
+        self, statement: str, parameters: dict[str, object] | tuple[object, ...]
+    ) -> list[FeedRow]:
+        rows = await (await self._connection.execute(statement, parameters)).fetchall()
+        return [_feed_row(row) for row in rows]
+
+
+def _feed_row(row: tuple[Any, ...]) -> FeedRow:
+    seq, commit_seq, kind, entity_id, state, audience, orphans, suggestions = row
+    return FeedRow(seq, commit_seq, kind, entity_id, state, audience, orphans, decode_texts(suggestions))

@@ -1,0 +1,144 @@
+"""What a push reads and locks in PostgreSQL; what it writes is in `commit`.
+
+Every statement is set-based: its number of rows grows with the push, the number of statements does not.
+"""
+
+from collections.abc import Collection
+
+import msgspec
+
+from rightfit_server.ports.storage import CommitPlan, Identity, Pusher, StoredEntity, Viewer
+from rightfit_server.postgres.commit import write_commit
+from rightfit_server.postgres.pool import Connection
+from rightfit_server.postgres.rows import STORED_COLUMNS, columns, stored_entity
+from rightfit_server.postgres.viewer import read_viewer
+from rightfit_sync.causality.dot import Dot
+from rightfit_sync.errors import RemoteError
+from rightfit_sync.ingest.snapshot import Device, Key, Receipt
+from rightfit_sync.records import Alias, Outcome
+
+_DEVICE = """
+    SELECT d.counter, ARRAY(SELECT r.device_id FROM app.devices r WHERE r.replica_id = d.replica_id)
+    FROM app.devices d WHERE d.device_id = %s FOR UPDATE
+"""
+_RECEIPTS = """
+    SELECT c.device_id, c.counter, c.digest, c.outcome::text
+    FROM unnest(%s::text[], %s::bigint[]) AS d (device_id, counter)
+        JOIN app.changes c ON c.device_id = d.device_id AND c.counter = d.counter
+"""
+_ALIASES = """
+    SELECT was_device_id, was_counter, was_digest, device_id, counter, digest, outcome::text
+    FROM app.changes WHERE was_device_id = ANY (%s) AND was_counter >= %s
+"""
+_LOCK = f"""
+    SELECT {STORED_COLUMNS}
+    FROM unnest(%s::text[], %s::text[]) AS k (kind, entity_id)
+        JOIN app.entities e ON e.kind = k.kind AND e.entity_id = k.entity_id
+    ORDER BY e.kind, e.entity_id FOR UPDATE OF e
+"""
+_HOLDERS = """
+    SELECT r.target_kind, r.target_id, r.kind, r.entity_id
+    FROM unnest(%s::text[], %s::text[]) AS t (kind, entity_id)
+        JOIN app.entity_references r ON r.target_kind = t.kind AND r.target_id = t.entity_id
+    WHERE %s OR (r.kind, r.path) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
+"""
+_OWN_TAGS = """
+    SELECT e.kind, e.entity_id, e.own_tags
+    FROM unnest(%s::text[], %s::text[]) AS k (kind, entity_id)
+        JOIN app.entities e ON e.kind = k.kind AND e.entity_id = k.entity_id
+"""
+_LENT_TAGS = """
+    SELECT r.target_kind, r.target_id, array_agg(DISTINCT tag)
+    FROM unnest(%s::text[], %s::text[]) AS t (kind, entity_id)
+        JOIN app.entity_references r ON r.target_kind = t.kind AND r.target_id = t.entity_id
+        JOIN app.entities h ON h.kind = r.kind AND h.entity_id = r.entity_id AND h.deleted_at IS NULL
+        CROSS JOIN unnest(h.own_tags) AS tag
+    WHERE (r.kind, r.path) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
+        AND NOT EXISTS (
+            SELECT FROM unnest(%s::text[], %s::text[]) AS w (kind, entity_id)
+            WHERE w.kind = r.kind AND w.entity_id = r.entity_id
+        )
+    GROUP BY r.target_kind, r.target_id
+"""
+_decode_outcome = msgspec.json.Decoder(Outcome).decode
+
+
+class PostgresIngest:
+    """`ports.storage.IngestTransaction` on one connection, inside its transaction."""
+
+    def __init__(self, connection: Connection, tenant_id: str) -> None:
+        self._connection = connection
+        self._tenant_id = tenant_id
+
+    async def pusher(self, identity: Identity) -> Pusher:
+        """Lock the device and return it; raises `RemoteError` (401) for a device that may not speak."""
+        cursor = await self._connection.execute(_DEVICE, (identity.device_id,))
+        row = await cursor.fetchone()
+        viewer = await read_viewer(self._connection, identity)
+        if row is None:
+            raise RemoteError("unauthorized", "this device is not known here: sign in again", status=401)
+        return Pusher(Device(identity.device_id, row[0], frozenset(row[1])), viewer)
+
+    async def viewer(self, identity: Identity) -> Viewer:
+        """Return what the caller may see; raises `RemoteError` (401) for a device that may not speak."""
+        return await read_viewer(self._connection, identity)
+
+    async def receipts(
+        self, device: Device, dots: Collection[Dot]
+    ) -> tuple[dict[Dot, Receipt], dict[Alias, Receipt]]:
+        """Return the receipts of `dots`, and by former name those of accepted changes."""
+        spent = [dot for dot in dots if dot.device_id != device.device_id or dot.counter <= device.counter]
+        receipts: dict[Dot, Receipt] = {}
+        if spent:
+            names = ([dot.device_id for dot in spent], [dot.counter for dot in spent])
+            async for device_id, counter, digest, outcome in await self._connection.execute(_RECEIPTS, names):
+                dot = Dot(device_id, counter)
+                receipts[dot] = Receipt(dot, digest, _decode_outcome(outcome))
+        return receipts, await self._aliases(dots)
+
+    async def _aliases(self, dots: Collection[Dot]) -> dict[Alias, Receipt]:
+        if not dots:
+            return {}
+        ids = sorted({dot.device_id for dot in dots})
+        found: dict[Alias, Receipt] = {}
+        rows = await self._connection.execute(_ALIASES, (ids, min(dot.counter for dot in dots)))
+        async for was_id, was_counter, was_digest, device_id, counter, digest, outcome in rows:
+            receipt = Receipt(Dot(device_id, counter), digest, _decode_outcome(outcome))
+            if receipt.outcome.is_accepted:
+                found[Alias(Dot(was_id, was_counter), was_digest)] = receipt
+        return found
+
+    async def lock(self, keys: Collection[Key]) -> dict[Key, StoredEntity]:
+        """Lock those entities that exist, in the order of their keys, and return them."""
+        if not keys:
+            return {}
+        rows = await (await self._connection.execute(_LOCK, columns(keys))).fetchall()
+        found = map(stored_entity, rows)
+        return {(stored.entity.kind, stored.entity.entity_id): stored for stored in found}
+
+    async def holders(
+        self, targets: Collection[Key], paths: Collection[Key] | None = None
+    ) -> dict[Key, list[Key]]:
+        """Return which entities refer to each target, by the given `(kind, path)`s or by any."""
+        parameters = (*columns(targets), paths is None, *columns(paths or ()))
+        found: dict[Key, list[Key]] = {}
+        async for kind, entity_id, *holder in await self._connection.execute(_HOLDERS, parameters):
+            found.setdefault((kind, entity_id), []).append((holder[0], holder[1]))
+        return found
+
+    async def own_tags(self, keys: Collection[Key]) -> dict[Key, list[str]]:
+        """Return the own tags of those entities that exist."""
+        rows = await self._connection.execute(_OWN_TAGS, columns(keys))
+        return {(kind, entity_id): tags async for kind, entity_id, tags in rows}
+
+    async def lent_tags(
+        self, targets: Collection[Key], paths: Collection[Key], without: Collection[Key]
+    ) -> dict[Key, frozenset[str]]:
+        """Return what living holders lend to each target by these `(kind, path)`s, without those given."""
+        parameters = (*columns(targets), *columns(paths), *columns(without))
+        rows = await self._connection.execute(_LENT_TAGS, parameters)
+        return {(kind, entity_id): frozenset(tags) async for kind, entity_id, tags in rows}
+
+    async def commit(self, plan: CommitPlan) -> int:
+        """Write all of `plan` and return the number of the commit; raises `ContentionError`."""
+        return await write_commit(self._connection, self._tenant_id, plan)

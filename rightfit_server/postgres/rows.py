@@ -1,0 +1,72 @@
+"""Between rows of tables and the data of the ports: encodings, and keys as arrays for set-based queries."""
+
+import json
+from collections.abc import Collection
+
+import msgspec
+
+from rightfit_server.ingest.shape import NAME_LENGTH_MAX
+from rightfit_server.ports.storage import StoredEntity
+from rightfit_sync.ingest.snapshot import Key
+from rightfit_sync.records import Change, Entity
+
+STORED_COLUMNS = (
+    "e.state, e.seq, e.own_tags, e.neighbour_tags, e.lost_tags::text, e.orphans, e.suggestions::text,"
+    " e.deleted_at IS NOT NULL"
+)
+"""What `stored_entity` reads, of `app.entities e`."""
+
+STORED_COLUMNS_COUNT = 8
+
+_decode_entity = msgspec.msgpack.Decoder(Entity).decode
+_decode_numbers = msgspec.json.Decoder(dict[str, int]).decode
+_decode_texts = msgspec.json.Decoder(dict[str, str]).decode
+
+
+def stored_entity(row: tuple[object, ...]) -> StoredEntity:
+    """Return the entity of a row of `STORED_COLUMNS`."""
+    state, seq, own, neighbours, lost, orphans, suggestions, is_deleted = row
+    assert isinstance(state, bytes) and isinstance(seq, int)  # noqa: S101, PT018 - what the columns are.
+    return StoredEntity(
+        entity=_decode_entity(state),
+        seq=seq,
+        own_tags=_texts(own),
+        neighbour_tags=_texts(neighbours),
+        lost_tags=_decode_numbers(str(lost)),
+        orphans=_texts(orphans),
+        suggestions=decode_texts(str(suggestions)),
+        is_deleted=bool(is_deleted),
+    )
+
+
+def _texts(value: object) -> list[str]:
+    return [str(one) for one in value] if isinstance(value, list) else []
+
+
+def decode_texts(text: str) -> dict[str, str]:
+    """Return the map of texts in a JSON column."""
+    return {} if text == "{}" else _decode_texts(text)
+
+
+def encode_json(value: object) -> str:
+    """Return `value` as JSON text."""
+    return msgspec.json.encode(value).decode()
+
+
+def encode_change(change: Change) -> str:
+    r"""Return the JSON text of any change, also of one that was rejected for half a character (as `\ud800`)."""
+    try:
+        return encode_json(change)
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(change))
+
+
+def columns(keys: Collection[Key]) -> tuple[list[str], list[str]]:
+    """Return keys as two arrays, for `unnest`."""
+    return [key[0] for key in keys], [key[1] for key in keys]
+
+
+def as_name(text: str) -> str:
+    """Return `text` as a key column can hold it: what it cannot is replaced, and the end cut off."""
+    storable = text.replace("\x00", "\ufffd").encode(errors="replace").decode()
+    return storable[:NAME_LENGTH_MAX]

@@ -1,0 +1,83 @@
+"""The unit of work: one transaction of one tenant.
+
+The tenant is set with `set_config(…, true)`, as a parameter and for this transaction alone, so that
+nothing is left on the connection when it goes back to the pool. What reads does so at one moment
+(repeatable read, read only).
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from psycopg import errors
+
+from rightfit_server.ports.storage import ContentionError
+from rightfit_server.postgres.accounts_store import PostgresDevices
+from rightfit_server.postgres.feed_store import PostgresFeed
+from rightfit_server.postgres.ingest_store import PostgresIngest
+from rightfit_server.postgres.pool import Connection, Pool, check_role
+from rightfit_server.postgres.records_store import PostgresRecords
+
+_CONTENTION = (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
+
+
+class PostgresStorage:
+    """`ports.storage.Storage` on a pool."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def open(self) -> None:
+        """Open the pool and look at the role; raises `RoleError`."""
+        await self._pool.open(wait=False)
+        async with self._pool.connection() as connection:
+            await check_role(connection)
+
+    async def close(self) -> None:
+        """Let all connections go."""
+        await self._pool.close()
+
+    async def ping(self) -> None:
+        """Raise unless the database answers."""
+        async with self._pool.connection(timeout=1) as connection:
+            await connection.execute("SELECT 1")
+
+    @asynccontextmanager
+    async def ingest(self, tenant_id: str) -> AsyncIterator[PostgresIngest]:
+        """Open a transaction that writes; raises `ContentionError` where another was quicker."""
+        try:
+            async with self._transaction(tenant_id, is_reading=False) as connection:
+                yield PostgresIngest(connection, tenant_id)
+        except _CONTENTION as contention:
+            raise ContentionError(str(contention)) from contention
+        except errors.UniqueViolation as taken:
+            if taken.diag.table_name != "entities":
+                raise
+            # Another device created the same entity since it was looked for: now it can be seen.
+            raise ContentionError(str(taken)) from taken
+
+    @asynccontextmanager
+    async def feed(self, tenant_id: str) -> AsyncIterator[PostgresFeed]:
+        """Open a transaction that reads the feed at one moment."""
+        async with self._transaction(tenant_id, is_reading=True) as connection:
+            yield PostgresFeed(connection)
+
+    @asynccontextmanager
+    async def records(self, tenant_id: str) -> AsyncIterator[PostgresRecords]:
+        """Open a transaction that reads records at one moment."""
+        async with self._transaction(tenant_id, is_reading=True) as connection:
+            yield PostgresRecords(connection)
+
+    @asynccontextmanager
+    async def devices(self, tenant_id: str) -> AsyncIterator[PostgresDevices]:
+        """Open a transaction that writes about devices."""
+        async with self._transaction(tenant_id, is_reading=False) as connection:
+            yield PostgresDevices(connection, tenant_id)
+
+    @asynccontextmanager
+    async def _transaction(self, tenant_id: str, *, is_reading: bool) -> AsyncIterator[Connection]:
+        async with self._pool.connection() as connection, connection.transaction():
+            async with connection.pipeline():
+                if is_reading:
+                    await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                await connection.execute("SELECT set_config('app.tenant_id', %s, true)", (tenant_id,))
+            yield connection

@@ -1,0 +1,1 @@
+"""Resolve: a person decides a conflict through the API rather than on a device."""
