@@ -1,7 +1,7 @@
 """Noting which device was here, and how far it has applied the feed: what decides when a tombstone may go.
 
-A device that has nothing new to say would cost a write with every look; so a position that was noted within the hour
-is not noted again.
+A device with nothing to say would cost a write each time that it looks; so a position that was noted within
+the hour is not noted again.
 """
 
 from collections.abc import Callable

@@ -29,8 +29,10 @@ class Token(msgspec.Struct, frozen=True):
 
 
 class Tokens:
-    """Mints and verifies. `keys` are the signing keys by name, the newest first; `clock` returns seconds
-    since 1970."""
+    """Mints and verifies.
+
+    `keys` are the signing keys by name, the newest first; `clock` returns seconds since 1970.
+    """
 
     def __init__(
         self, keys: Mapping[str, bytes], valid_seconds: int, clock: Callable[[], float] = time
@@ -56,8 +58,10 @@ class Tokens:
         return Token(token, identity.device_id, expires_at)
 
     def verify(self, token: str) -> Identity:
-        """Return who the token speaks for; raises `RemoteError` (401) for any token that is not ours or
-        is over."""
+        """Return who the token speaks for.
+
+        Raises `RemoteError` (401) for any token that is not ours or is over.
+        """
         try:
             name = jwt.get_unverified_header(token).get("kid")
             key = self._keys.get(name) if isinstance(name, str) else None

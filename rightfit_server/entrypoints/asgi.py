@@ -1,5 +1,6 @@
-"""The API as a process: `uvicorn rightfit_server.entrypoints.asgi:app`, with all settings from the
-environment.
+"""The API as a process.
+
+`uvicorn rightfit_server.entrypoints.asgi:app`, with all settings from the environment.
 
 `app` is built on first use of the name, so that importing this module asks for nothing.
 """

@@ -20,8 +20,10 @@ class Cursors:
         return sign(cursor, self._keys[0])
 
     def verify(self, opaque: str, identity: Identity) -> Cursor:
-        """Return the content of `opaque`; raises `RemoteError` `cursor_invalid` (400), `cursor_foreign`
-        (403)."""
+        """Return the content of `opaque`.
+
+        Raises `RemoteError` `cursor_invalid` (400), `cursor_foreign` (403).
+        """
         for key in self._keys[:-1]:
             try:
                 return verify(opaque, key, tenant_id=identity.tenant_id, device_id=identity.device_id)

@@ -5,7 +5,7 @@ next page is
 
 | what is missing | the page | the cursor then |
 |---|---|---|
-| tags granted since `tags_seq` | rows up to `seq` with the tag granted first | `backfill` in them; at their end `tags_seq` of the grant |
+| tags granted since `tags_seq` | rows up to `seq`, for the first grant | `backfill`; at the end `tags_seq` |
 | commits after `seq` | rows of whole commits | `seq` of the last one, `tags_seq` now |
 
 While rows are backfilled, `tags_seq` is one less than the commit of the grant that they are for, so that
@@ -34,8 +34,10 @@ _decode_entity = msgspec.msgpack.Decoder(Entity).decode
 
 
 class Pulled(msgspec.Struct, frozen=True):
-    """A page, the commit that the device had applied before, the epoch, and whether the page says
-    anything new."""
+    """A page, the commit that the device had applied before, the epoch.
+
+    And whether the page says anything new.
+    """
 
     page: Page
     acknowledged_seq: int
@@ -150,8 +152,10 @@ class _Cutter:
         return _Piece(rows[:size], end, is_last=False)
 
     async def page(self, place: Cursor, piece: _Piece) -> Page:
-        """Return `piece` as a page, with what its transactions changed elsewhere; the cursor is not
-        signed yet."""
+        """Return `piece` as a page, with what its transactions changed elsewhere.
+
+        The cursor is not signed yet.
+        """
         tags, position = self._viewer.tags, self._viewer.position
         visible = [row for row in piece.rows if not tags.isdisjoint(row.audience)]
         gone = [

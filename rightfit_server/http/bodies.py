@@ -1,5 +1,6 @@
-"""Bodies: read under a limit before anything is inflated or built, written in the form that the caller
-asked for.
+"""Bodies: read under a limit before anything is inflated or built.
+
+Written in the form that the caller asked for.
 
 MessagePack or JSON, either with zstd, both ways. Faults B01, B02, B04 of docs/explanation/faults.md.
 """
@@ -61,8 +62,10 @@ def _too_large() -> RemoteError:
 def write(
     request: AnyRequest, message: msgspec.Struct, *, status: int = 200, default: str = JSON
 ) -> Response[bytes]:
-    """Return the response that carries `message`, as MessagePack or JSON, compressed where the caller
-    reads that."""
+    """Return the response that carries `message`, as MessagePack or JSON.
+
+    Compressed where the caller reads that.
+    """
     accepted = request.headers.get("accept", "")
     content_type = next((form for form in (MSGPACK, JSON) if form in accepted), default)
     body = encode(message, content_type)

@@ -1,5 +1,7 @@
-"""Who asks: the bearer token, and nothing else. Tenant, subject and device come from it alone (fault
-T02)."""
+"""Who asks: the bearer token, and nothing else.
+
+Tenant, subject and device come from it alone (fault T02).
+"""
 
 from rightfit_server.accounts.tokens import unauthorized
 from rightfit_server.http.services import AnyRequest, services_of

@@ -1,5 +1,7 @@
-"""Open conflicts, and settling one. A conflict that the caller cannot see is answered like one that
-never was."""
+"""Open conflicts, and settling one.
+
+A conflict that the caller cannot see is answered like one that never was.
+"""
 
 from collections.abc import Sequence
 
@@ -58,8 +60,10 @@ async def open_conflicts(request: AnyRequest) -> Response[bytes]:
 
 
 def _open(row: ConflictRow, schema: Schema) -> list[OpenConflict]:
-    """Return the conflict as the record has it now; none if the schema has changed so that it is none
-    any more."""
+    """Return the conflict as the record has it now.
+
+    None if the schema has changed so that it is none any more.
+    """
     stored = row.stored
     return [
         OpenConflict(

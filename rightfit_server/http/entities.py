@@ -1,5 +1,7 @@
-"""One record, and its history. What the caller cannot see is answered like what does not exist, word for
-word."""
+"""One record, and its history.
+
+What the caller cannot see is answered like what does not exist, word for word.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -23,8 +25,10 @@ from rightfit_sync.view import view
 
 
 class Record(msgspec.Struct, frozen=True):
-    """One record: what an app shows of it, what stands against what, whether it is deleted, and the
-    whole state."""
+    """One record: what an app shows of it, what stands against what, whether it is deleted.
+
+    And the whole state.
+    """
 
     kind: str
     entity_id: str
@@ -36,8 +40,10 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class HistoryEntry(msgspec.Struct, frozen=True):
-    """One change that was answered: what, what became of it, for whom, when (milliseconds since 1970
-    UTC)."""
+    """One change that was answered.
+
+    What, what became of it, for whom, when (milliseconds since 1970 UTC).
+    """
 
     change: Change
     outcome: Outcome

@@ -1,5 +1,7 @@
-"""Health: `live` says that the process answers, `ready` that the database does. For load balancers; open
-to all."""
+"""Health: `live` says that the process answers, `ready` that the database does.
+
+For load balancers; open to all.
+"""
 
 import msgspec
 from litestar import Response, get

@@ -1,5 +1,7 @@
-"""Paging of lists: `?limit=` and `?after=`, where `after` is the `next` of the page before (two parts,
-one dot)."""
+"""Paging of lists: `?limit=` and `?after=`.
+
+Where `after` is the `next` of the page before (two parts, one dot).
+"""
 
 from rightfit_server.http.services import AnyRequest
 from rightfit_sync.errors import RemoteError

@@ -65,7 +65,7 @@ async def _exchange(request: AnyRequest, *, is_pushing: bool, is_pulling: bool) 
 def _check_protocol(message: SyncRequest) -> None:
     oldest = min(PROTOCOL_VERSIONS_SPOKEN)
     if message.protocol_version < oldest:
-        text = f"version {message.protocol_version} is not spoken any more, the oldest is {oldest}: update the app"
+        text = f"version {message.protocol_version} is spoken no more, the oldest is {oldest}: update the app"
         raise RemoteError("protocol_too_old", text, path="protocol_version")
 
 

@@ -30,8 +30,10 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 class Audiences(msgspec.Struct, frozen=True):
-    """The own tags of each changed entity, and the neighbour tags of every entity for which they were
-    gathered."""
+    """The own tags of each changed entity.
+
+    And the neighbour tags of every entity for which they were gathered.
+    """
 
     own: Mapping[Key, frozenset[str]]
     neighbours: Mapping[Key, frozenset[str]]
@@ -82,8 +84,10 @@ async def gather(
 
 
 def _concerned(now: Mapping[Key, Standing], then: Mapping[Key, Standing]) -> set[Key]:
-    """Return whose neighbour tags may differ by what changed: of the changed ones and of what they lend
-    to."""
+    """Return whose neighbour tags may differ by what changed.
+
+    Of the changed ones and of what they lend to.
+    """
     concerned: set[Key] = set()
     for key, one in now.items():
         before = then[key]

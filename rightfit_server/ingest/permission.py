@@ -1,5 +1,6 @@
-"""Whether a subject may make a change: what it cannot see does not exist for it, then the application
-decides.
+"""Whether a subject may make a change.
+
+What it cannot see does not exist for it, then the application decides.
 
 The answer to a change of an invisible entity is word for word that to a change of a missing one; so is
 that to a reference to an invisible one. What the subject created in this push it sees for the rest of

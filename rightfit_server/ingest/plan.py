@@ -92,8 +92,10 @@ class Drawn:
     def write(
         self, key: Key, own: Sequence[str], neighbour_tags: Sequence[str], lost: Iterable[str]
     ) -> EntityWrite:
-        """Return the row of one changed entity, with the audience that it has now and the tags that it
-        lost."""
+        """Return the row of one changed entity.
+
+        With the audience that it has now and the tags that it lost.
+        """
         entity, stored = self._decision.entities[key], self._stored.get(key)
         kind = self._schema.kinds[entity.kind]
         gone = tombstone(entity, kind)

@@ -41,8 +41,10 @@ class TagGrant(msgspec.Struct, frozen=True):
 
 
 class TenantPosition(msgspec.Struct, frozen=True):
-    """Where a tenant's feed stands: its newest commit and the chain hash there; a cursor before the
-    horizon expired."""
+    """Where a tenant's feed stands: its newest commit and the chain hash there.
+
+    A cursor before the horizon expired.
+    """
 
     epoch: str
     head: int
@@ -52,8 +54,10 @@ class TenantPosition(msgspec.Struct, frozen=True):
 
 
 class Viewer(msgspec.Struct, frozen=True):
-    """What a request may see: the tenant's position, the subject's grants, the commit in which they
-    changed last."""
+    """What a request may see.
+
+    The tenant's position, the subject's grants, the commit in which they changed last.
+    """
 
     position: TenantPosition
     grants: Sequence[TagGrant]
@@ -147,8 +151,10 @@ class EffectWrite(msgspec.Struct, frozen=True):
 
 
 class CommitPlan(msgspec.Struct, frozen=True):
-    """Everything that one push writes. `subject_id` is on whose behalf; consequences have the
-    authority's dots."""
+    """Everything that one push writes.
+
+    `subject_id` is on whose behalf; consequences have the authority's dots.
+    """
 
     device: Device
     position: TenantPosition
@@ -191,8 +197,10 @@ class IngestTransaction(Protocol):
     async def lent_tags(
         self, targets: Collection[Key], paths: Collection[Key], without: Collection[Key]
     ) -> dict[Key, frozenset[str]]:
-        """Return what living holders lend to each target by these `(kind, path)`s, those of `without`
-        left out."""
+        """Return what living holders lend to each target by these `(kind, path)`s.
+
+        Those of `without` left out.
+        """
 
     async def commit(self, plan: CommitPlan) -> int:
         """Write all of `plan` and return the number of the commit."""
@@ -221,8 +229,10 @@ class FeedTransaction(Protocol):
         """Return the chain hash of the commit `seq`, None if there is no such commit."""
 
     async def rows_after(self, seq: int, tags: Collection[str], device_id: str, limit: int) -> list[FeedRow]:
-        """Return rows that concern the subject, in order: visible ones, and those that left its sight
-        after `seq`."""
+        """Return rows that concern the subject, in order.
+
+        Visible ones, and those that left its sight after `seq`.
+        """
 
     async def rows_below(self, start: int, end: int, tags: Collection[str], limit: int) -> list[FeedRow]:
         """Return rows with one of `tags` and `start < seq <= end`, in order."""
@@ -230,16 +240,17 @@ class FeedTransaction(Protocol):
     async def companions(
         self, keys: Collection[Key], after: int, end: int, tags: Collection[str]
     ) -> list[FeedRow]:
-        """Return visible rows beyond `end` that a transaction later than `after` changed together with
-        `keys`."""
+        """Return visible rows beyond `end` that a transaction after `after` changed with `keys`."""
 
     async def count_after(self, seq: int) -> int:
         """Return about how many rows follow."""
 
 
 class ConflictRow(msgspec.Struct, frozen=True):
-    """One conflict with the entity that it is about; `closed_at` is None while it is open (milliseconds
-    since 1970)."""
+    """One conflict with the entity that it is about.
+
+    `closed_at` is None while it is open (milliseconds since 1970).
+    """
 
     conflict_id: str
     path: str
@@ -252,8 +263,10 @@ class ConflictRow(msgspec.Struct, frozen=True):
 
 
 class HistoryRow(msgspec.Struct, frozen=True):
-    """One change that was answered; `change` and `outcome` are JSON text, times milliseconds since 1970
-    UTC."""
+    """One change that was answered.
+
+    `change` and `outcome` are JSON text, times milliseconds since 1970 UTC.
+    """
 
     commit_seq: int
     ordinal: int
@@ -280,8 +293,10 @@ class RecordsTransaction(Protocol):
     async def open_conflicts(
         self, tags: Collection[str], after: tuple[int, str], limit: int
     ) -> list[ConflictRow]:
-        """Return open conflicts of visible entities, oldest first; `after` is `(opened_seq,
-        conflict_id)`."""
+        """Return open conflicts of visible entities, oldest first.
+
+        `after` is `(opened_seq, conflict_id)`.
+        """
 
     async def conflict(self, conflict_id: str, tags: Collection[str]) -> ConflictRow | None:
         """Return one conflict of a visible entity."""

@@ -6,7 +6,8 @@ from rightfit_server.postgres.viewer import read_viewer
 
 _SUCCEED = """
     INSERT INTO app.devices (tenant_id, device_id, subject_id, replica_id, former_device_id, name)
-    SELECT d.tenant_id, %s, d.subject_id, d.replica_id, d.device_id, d.name FROM app.devices d WHERE d.device_id = %s
+    SELECT d.tenant_id, %s, d.subject_id, d.replica_id, d.device_id, d.name
+    FROM app.devices d WHERE d.device_id = %s
 """
 _SEEN = """
     UPDATE app.devices SET last_seen_at = now(), acknowledged_seq = greatest(acknowledged_seq, %s)

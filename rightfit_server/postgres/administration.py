@@ -1,5 +1,6 @@
-"""What an operator does to a tenant, with the owner's connection: make it, its subjects and devices,
-grant tags.
+"""What an operator does to a tenant, with the owner's connection.
+
+Make it, its subjects and devices, grant tags.
 
 Synchronous, for the command line and for set-up code. Each function is one transaction. A change of tags
 is a commit of the feed, without rows: so a device knows from its cursor which grants it has not heard of
@@ -146,7 +147,8 @@ def _insert_device(
     connection: Connection, tenant_id: str, device_id: str, subject_id: str | None, name: str
 ) -> None:
     connection.execute(
-        "INSERT INTO app.devices (tenant_id, device_id, subject_id, replica_id, name) VALUES (%s, %s, %s, %s, %s)",
+        "INSERT INTO app.devices (tenant_id, device_id, subject_id, replica_id, name)"
+        " VALUES (%s, %s, %s, %s, %s)",
         (tenant_id, device_id, subject_id, device_id, name),
     )
 
@@ -174,7 +176,8 @@ def _set_tags(connection: Connection, tenant_id: str, subject_id: str, tags: Col
     )
     connection.execute(
         "INSERT INTO app.subject_tags (tenant_id, subject_id, tag, granted_seq)"
-        " SELECT %s, %s, tag, %s FROM unnest(%s::text[]) AS tag WHERE NOT EXISTS (SELECT FROM app.subject_tags g"
+        " SELECT %s, %s, tag, %s FROM unnest(%s::text[]) AS tag"
+        " WHERE NOT EXISTS (SELECT FROM app.subject_tags g"
         " WHERE g.tenant_id = %s AND g.subject_id = %s AND g.tag = tag.tag)",
         (tenant_id, subject_id, seq, list(dict.fromkeys(tags)), tenant_id, subject_id),
     )

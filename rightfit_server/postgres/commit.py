@@ -1,5 +1,6 @@
-"""Writing a push: the tenant's row is taken when nothing but writing is left to do, and held until the
-commit.
+"""Writing a push: the tenant's row is taken when nothing but writing is left to do.
+
+And held until the commit.
 
 So sequence numbers become visible in their order, and a reader of "everything after n" misses nothing.
 All writes travel in one pipeline, each kind of row as one statement with many parameter sets.
@@ -31,8 +32,8 @@ _COMMIT = "INSERT INTO app.commits (tenant_id, seq, chain, device_id) VALUES (%s
 _DEVICE = "UPDATE app.devices SET counter = %s, last_seen_at = now() WHERE tenant_id = %s AND device_id = %s"
 _INSERT = """
     INSERT INTO app.entities (
-        seq, commit_seq, state, version_vector, document, own_tags, neighbour_tags, lost_tags, orphans, suggestions,
-        deleted_at, deleted_by_device_id, tenant_id, kind, entity_id
+        seq, commit_seq, state, version_vector, document, own_tags, neighbour_tags, lost_tags, orphans,
+        suggestions, deleted_at, deleted_by_device_id, tenant_id, kind, entity_id
     ) VALUES (
         %s, %s, %s, %s::jsonb, %s::jsonb, %s, %s, %s::jsonb, %s, %s::jsonb,
         to_timestamp(%s / 1000.0), %s, %s, %s, %s
@@ -40,8 +41,8 @@ _INSERT = """
 """
 _UPDATE = """
     UPDATE app.entities
-    SET seq = %s, commit_seq = %s, state = %s, version_vector = %s::jsonb, document = %s::jsonb, own_tags = %s,
-        neighbour_tags = %s, lost_tags = %s::jsonb, orphans = %s, suggestions = %s::jsonb,
+    SET seq = %s, commit_seq = %s, state = %s, version_vector = %s::jsonb, document = %s::jsonb,
+        own_tags = %s, neighbour_tags = %s, lost_tags = %s::jsonb, orphans = %s, suggestions = %s::jsonb,
         deleted_at = to_timestamp(%s / 1000.0), deleted_by_device_id = %s
     WHERE tenant_id = %s AND kind = %s AND entity_id = %s
 """
@@ -59,14 +60,15 @@ _REFERENCE = """
 """
 _CHANGE = """
     INSERT INTO app.changes (
-        tenant_id, device_id, counter, digest, kind, entity_id, op, status, change, outcome, commit_seq, ordinal,
-        transaction_id, was_device_id, was_counter, was_digest, subject_id
+        tenant_id, device_id, counter, digest, kind, entity_id, op, status, change, outcome, commit_seq,
+        ordinal, transaction_id, was_device_id, was_counter, was_digest, subject_id
     ) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s::json, %s::json, %s, %s, %s, %s, %s, %s, %s)
 """
 # A conflict of the same id is open again after a reference was orphaned, mended, and orphaned once more.
 _OPEN = """
     INSERT INTO app.conflicts (
-        tenant_id, conflict_id, kind, entity_id, path, reason, dots, suggestion, opened_seq, opened_by_device_id
+        tenant_id, conflict_id, kind, entity_id, path, reason, dots, suggestion, opened_seq,
+        opened_by_device_id
     ) VALUES (%s, %s, %s, %s, %s, %s, %s::jsonb, %s, %s, %s)
     ON CONFLICT (tenant_id, conflict_id) DO UPDATE
     SET suggestion = excluded.suggestion, opened_at = now(), opened_seq = excluded.opened_seq,

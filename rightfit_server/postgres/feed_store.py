@@ -8,22 +8,24 @@ must learn to forget it).
 from collections.abc import Collection
 from typing import Any
 
+from psycopg import sql
+
 from rightfit_server.ports.storage import FeedRow, Identity, Viewer
 from rightfit_server.postgres.pool import Connection
 from rightfit_server.postgres.rows import columns, decode_texts
 from rightfit_server.postgres.viewer import read_viewer
 from rightfit_sync.ingest.snapshot import Key
 
-_COLUMNS = (
-    "SELECT e.seq, e.commit_seq, e.kind, e.entity_id, e.state, e.audience, e.orphans, e.suggestions::text"
+_COLUMNS = sql.SQL(
+    "e.seq, e.commit_seq, e.kind, e.entity_id, e.state, e.audience, e.orphans, e.suggestions::text"
 )
 _ROWS_AFTER = (
-    _COLUMNS
-    + """
+    sql.SQL("""
+    SELECT {}
     FROM app.entities e
     WHERE e.seq > %(seq)s AND (
         e.audience && %(tags)s::text[]
-        OR (e.lost_tags <> '{}' AND EXISTS (
+        OR (e.lost_tags <> '{{}}' AND EXISTS (
             SELECT FROM jsonb_each(e.lost_tags) l
             WHERE l.key = ANY (%(tags)s::text[]) AND l.value::bigint > %(seq)s
         ))
@@ -34,19 +36,23 @@ _ROWS_AFTER = (
         ))
     )
     ORDER BY e.seq LIMIT %(limit)s
-"""
+""")
+    .format(_COLUMNS)
+    .as_string()
 )
 _ROWS_BELOW = (
-    _COLUMNS
-    + """
+    sql.SQL("""
+    SELECT {}
     FROM app.entities e
     WHERE e.seq > %s AND e.seq <= %s AND e.audience && %s::text[]
     ORDER BY e.seq LIMIT %s
-"""
+""")
+    .format(_COLUMNS)
+    .as_string()
 )
 _COMPANIONS = (
-    _COLUMNS
-    + """
+    sql.SQL("""
+    SELECT {}
     FROM app.entities e
     WHERE e.seq > %s AND e.audience && %s::text[] AND (e.kind, e.entity_id) IN (
         SELECT c.kind, c.entity_id
@@ -56,7 +62,9 @@ _COMPANIONS = (
             JOIN app.changes c ON c.device_id = m.device_id AND c.transaction_id = m.transaction_id
     )
     ORDER BY e.seq
-"""
+""")
+    .format(_COLUMNS)
+    .as_string()
 )
 
 

@@ -6,6 +6,7 @@ Every statement is set-based: its number of rows grows with the push, the number
 from collections.abc import Collection
 
 import msgspec
+from psycopg import sql
 
 from rightfit_server.ports.storage import CommitPlan, Identity, Pusher, StoredEntity, Viewer
 from rightfit_server.postgres.commit import write_commit
@@ -30,12 +31,16 @@ _ALIASES = """
     SELECT was_device_id, was_counter, was_digest, device_id, counter, digest, outcome::text
     FROM app.changes WHERE was_device_id = ANY (%s) AND was_counter >= %s
 """
-_LOCK = f"""
-    SELECT {STORED_COLUMNS}
+_LOCK = (
+    sql.SQL("""
+    SELECT {}
     FROM unnest(%s::text[], %s::text[]) AS k (kind, entity_id)
         JOIN app.entities e ON e.kind = k.kind AND e.entity_id = k.entity_id
     ORDER BY e.kind, e.entity_id FOR UPDATE OF e
-"""
+""")
+    .format(STORED_COLUMNS)
+    .as_string()
+)
 _HOLDERS = """
     SELECT r.target_kind, r.target_id, r.kind, r.entity_id
     FROM unnest(%s::text[], %s::text[]) AS t (kind, entity_id)

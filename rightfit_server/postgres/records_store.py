@@ -2,44 +2,38 @@
 
 from collections.abc import Collection
 
+from psycopg import sql
+
 from rightfit_server.ports.storage import ConflictRow, HistoryRow, Identity, StoredEntity, Viewer
 from rightfit_server.postgres.pool import Connection
 from rightfit_server.postgres.rows import STORED_COLUMNS, STORED_COLUMNS_COUNT, stored_entity
 from rightfit_server.postgres.viewer import read_viewer
 from rightfit_sync.ingest.snapshot import Key
 
-_MILLISECONDS = "(extract(epoch FROM {}) * 1000)::bigint"
-_ENTITY = "SELECT " + STORED_COLUMNS + " FROM app.entities e WHERE e.kind = %s AND e.entity_id = %s"
-_HISTORY = (
-    "SELECT commit_seq, ordinal, change::text, outcome::text, subject_id, "
-    + _MILLISECONDS.format("received_at")
-    + """
+_ENTITY = (
+    sql.SQL("SELECT {} FROM app.entities e WHERE e.kind = %s AND e.entity_id = %s")
+    .format(STORED_COLUMNS)
+    .as_string()
+)
+_HISTORY = """
+    SELECT commit_seq, ordinal, change::text, outcome::text, subject_id,
+        (extract(epoch FROM received_at) * 1000)::bigint
     FROM app.changes
     WHERE kind = %s AND entity_id = %s AND (commit_seq, ordinal) > (%s, %s)
         AND (status IN ('applied', 'merged', 'conflicted') OR subject_id = %s)
     ORDER BY commit_seq, ordinal LIMIT %s
 """
-)
-_CONFLICTS = (
-    "SELECT "
-    + STORED_COLUMNS
-    + ", c.conflict_id, c.path, c.suggestion, c.opened_seq, c.opened_by_device_id, "
-    + _MILLISECONDS.format("c.opened_at")
-    + ", "
-    + _MILLISECONDS.format("c.closed_at")
-    + """
+_CONFLICTS = sql.SQL("""
+    SELECT {}, c.conflict_id, c.path, c.suggestion, c.opened_seq, c.opened_by_device_id,
+        (extract(epoch FROM c.opened_at) * 1000)::bigint, (extract(epoch FROM c.closed_at) * 1000)::bigint
     FROM app.conflicts c JOIN app.entities e ON e.kind = c.kind AND e.entity_id = c.entity_id
-    WHERE e.audience && %s::text[]
-"""
-)
-_OPEN = (
-    _CONFLICTS
-    + """
-        AND c.closed_at IS NULL AND (c.opened_seq, c.conflict_id) > (%s, %s)
+    WHERE e.audience && %s::text[] AND {}
+""")
+_IS_NEXT_OPEN = sql.SQL("""c.closed_at IS NULL AND (c.opened_seq, c.conflict_id) > (%s, %s)
     ORDER BY c.opened_seq, c.conflict_id LIMIT %s
-"""
-)
-_ONE = _CONFLICTS + " AND c.conflict_id = %s"
+""")
+_OPEN = _CONFLICTS.format(STORED_COLUMNS, _IS_NEXT_OPEN).as_string()
+_ONE = _CONFLICTS.format(STORED_COLUMNS, sql.SQL("c.conflict_id = %s")).as_string()
 
 
 class PostgresRecords:
@@ -68,8 +62,10 @@ class PostgresRecords:
     async def open_conflicts(
         self, tags: Collection[str], after: tuple[int, str], limit: int
     ) -> list[ConflictRow]:
-        """Return open conflicts of visible entities, oldest first; `after` is `(opened_seq,
-        conflict_id)`."""
+        """Return open conflicts of visible entities, oldest first.
+
+        `after` is `(opened_seq, conflict_id)`.
+        """
         rows = await self._connection.execute(_OPEN, (sorted(tags), *after, limit))
         return [_conflict(row) async for row in rows]
 

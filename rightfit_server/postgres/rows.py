@@ -4,13 +4,14 @@ import json
 from collections.abc import Collection
 
 import msgspec
+from psycopg import sql
 
 from rightfit_server.ingest.shape import NAME_LENGTH_MAX
 from rightfit_server.ports.storage import StoredEntity
 from rightfit_sync.ingest.snapshot import Key
 from rightfit_sync.records import Change, Entity
 
-STORED_COLUMNS = (
+STORED_COLUMNS = sql.SQL(
     "e.state, e.seq, e.own_tags, e.neighbour_tags, e.lost_tags::text, e.orphans, e.suggestions::text,"
     " e.deleted_at IS NOT NULL"
 )
@@ -54,7 +55,7 @@ def encode_json(value: object) -> str:
 
 
 def encode_change(change: Change) -> str:
-    r"""Return the JSON text of any change, also of one that was rejected for half a character (as `\ud800`)."""
+    r"""Return the JSON text of any change, also of one with half a character (as `\ud800`)."""
     try:
         return encode_json(change)
     except UnicodeEncodeError:
