@@ -13,10 +13,13 @@ from typing import cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
+from rightfit_sync.apply import final_value
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.conflicts import Conflict
 from rightfit_sync.errors import LocalError
+from rightfit_sync.merge.registry import rules_of
 from rightfit_sync.paths import escape, is_inside
 from rightfit_sync.positions import between
 from rightfit_sync.records import Change, Entity, Patch, Sibling
@@ -75,6 +78,28 @@ def delete(entity: Entity, stamp: Stamp, cascade_of: Sequence[str] | UnsetType =
 def restore(entity: Entity, stamp: Stamp) -> Change:
     """Return the change that undoes every delete that the author can see."""
     return _life_change(entity, stamp, "restore")
+
+
+def again(change: Change, entity: Entity, stamp: Stamp, schema: Schema) -> Change | None:
+    """Return the edit that does to the shown entity what `change`, which was not accepted, meant to do.
+
+    Where the field has moved on and its policy can merge, the new edit replaces nothing and names the old base: it is
+    merged (three more are counted, the same words are typed) instead of putting an old value over a newer one.
+    """
+    kind = _kind(schema, entity.kind)
+    plain: dict[str, Value] = {}
+    patches: dict[str, Patch] = {}
+    for path, patch in change.patches.items():
+        siblings = entity.fields.get(path, ())
+        base = None if patch.base is UNSET else patch.base
+        wanted = final_value(patch)
+        moved_on = bool(siblings) and not same(shown(siblings).value, base)
+        if moved_on and wanted is not None and rules_of(kind).policy(path).merges:
+            patches[path] = replace(patch, replaces=[])
+        else:
+            plain[path] = wanted
+    patches.update(_patches(entity, plain, kind))
+    return _change(entity, patches, stamp, "edit") if patches else None
 
 
 def resolve(entity: Entity, conflict: Conflict, choice: Value, stamp: Stamp, schema: Schema) -> Change:

@@ -17,7 +17,7 @@ from rightfit_sync.feed import Page, Row
 from rightfit_sync.ingest.snapshot import Pushed, Receipt
 from rightfit_sync.limits import CHANGE_BYTES_MAX, CHANGES_PER_TRANSACTION_MAX
 from rightfit_sync.outbox import Entry, Shown, finished, fold, plan_push, run_starts
-from rightfit_sync.records import Change, Entity, Outcome, digest, encoded, rejected
+from rightfit_sync.records import Alias, Change, Entity, Outcome, digest, encoded, rejected
 from rightfit_sync.schema.spec import Schema
 from rightfit_sync.store import Key, Rejected, Store
 
@@ -96,10 +96,13 @@ class ReplicaCore:
 
     def _settle(self, entry: Entry, outcome: Outcome) -> list[Rejected]:
         change = entry.change
-        if outcome.is_accepted and change.op != "void":
+        if outcome.is_accepted and change.op != "void" and outcome.status != "duplicate":
             self.store.put_entry(replace(entry, outcome=outcome))
             return []
         self.store.drop_entries([change.dot])
+        if outcome.status == "duplicate":
+            # What it says has arrived under another dot, and this one will never be in any trunk.
+            self.store.put_lost((change.kind, change.entity_id), change.dot)
         if outcome.is_accepted:
             # The change that this void stands for had arrived before it was given up: it is not rejected after all.
             self.store.drop_rejected(change.dot)
@@ -179,16 +182,21 @@ class ReplicaCore:
     def retry(self, dot: Dot, now: int, transaction_id: str | None = None) -> Change | None:
         """Make a rejected change anew, with a new dot, on top of what is shown now; None if it changes nothing.
 
-        The changes of a rejected transaction are retried as one by giving each the same new `transaction_id`.
+        The changes of a rejected transaction are retried as one by giving each the same new `transaction_id`. The new
+        change names the former one in `was`: should that have arrived before it was set aside, it counts once.
         """
         with self.store.transaction():
             found = next((one for one in self.store.rejected() if one.change.dot == dot), None)
             if found is None:
                 raise LocalError("unknown_dot", f"{dot} is not in the rejected list")
-            key = (found.change.kind, found.change.entity_id)
-            change = self.write(
-                key, lambda shown, stamp: self._again(found.change, shown, stamp), now, transaction_id
-            )
+            former, key = found.change, (found.change.kind, found.change.entity_id)
+            was = Alias(dot, digest(former))
+
+            def author(shown: Shown, stamp: Stamp) -> Change | None:
+                change = self._again(former, shown, stamp)
+                return None if change is None else replace(change, was=was)
+
+            change = self.write(key, author, now, transaction_id)
             self.store.drop_rejected(dot)
             return change
 
@@ -212,7 +220,7 @@ class ReplicaCore:
             return changes.restore(shown.entity, stamp)
         if change.op == "resolve":
             return changes.resolution(shown.entity, wanted, stamp)
-        return changes.edit(shown.entity, wanted, stamp, self.schema)
+        return changes.again(change, shown.entity, stamp, self.schema)
 
     def _refresh(self, keys: Collection[Key]) -> None:
         """Let finished entries go and bring the views of `keys` up to date."""

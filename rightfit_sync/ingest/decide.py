@@ -81,6 +81,7 @@ class _Ingest:
         self._deferred_keys: set[Key] = set()
         self._counter = snapshot.device.counter
         self._lost = {dot for dot, receipt in snapshot.receipts.items() if not receipt.outcome.is_accepted}
+        self._absent = {dot for dot, receipt in snapshot.receipts.items() if _is_absent(receipt.outcome)}
 
     def take(self, group: Sequence[Pushed]) -> None:
         """Take in one transaction (often a single change)."""
@@ -132,7 +133,7 @@ class _Ingest:
         answer = self._twin(pushed) or _known(before, change) or self._refusal(before, change)
         if answer is not None:
             return answer
-        clamped = replace(trimmed(change, before, self._lost), written_at=min(change.written_at, self._now))
+        clamped = replace(trimmed(change, before, self._absent), written_at=min(change.written_at, self._now))
         after, outcome = apply(before, clamped, self._schema)
         if outcome.status == "rejected" or after is None:
             return outcome
@@ -186,6 +187,8 @@ class _Ingest:
         self._draft.recorded.append(Recorded(change, pushed.digest, outcome))
         if not outcome.is_accepted:
             self._lost.add(dot)
+        if _is_absent(outcome):
+            self._absent.add(dot)
 
     def decision(self) -> Decision:
         """Return everything that has been decided."""
@@ -199,6 +202,11 @@ class _Ingest:
             device_counter=self._counter,
             authority_counter=draft.authority_counter,
         )
+
+
+def _is_absent(outcome: Outcome) -> bool:
+    """Whether the dot of such a change is in no entity: it was not accepted, or is there under another name."""
+    return not outcome.is_accepted or outcome.status == "duplicate"
 
 
 def _known(before: Entity | None, change: Change) -> Outcome | None:

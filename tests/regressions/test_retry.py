@@ -1,0 +1,82 @@
+"""Retry does again what was meant, on what is there now, and never twice what had arrived after all."""
+
+import msgspec
+
+from rightfit_sync import Change, Entity, Outcome, Schema
+from rightfit_sync.records import rejected
+from rightfit_sync.testing.authority import MemoryAuthority
+from rightfit_sync.testing.device import MemoryDevice, rejected_codes
+
+SCHEMA = msgspec.convert(
+    {
+        "schema_version": 1,
+        "kinds": {
+            "shelf": {
+                "fields": {"count": {"merge": "counter", "type": "int"}, "note": {"merge": "text"}},
+                "audience": ["all"],
+            }
+        },
+    },
+    Schema,
+)
+SHELF = ("shelf", "1")
+
+
+class Guard:
+    """Refuses whatever ann writes, while it is closed."""
+
+    def __init__(self) -> None:
+        self.is_closed = False
+
+    def __call__(self, _subject: str, _entity: Entity | None, change: Change) -> Outcome | None:
+        refuses = self.is_closed and change.dot.device_id == "ann"
+        return rejected("forbidden", "not now") if refuses else None
+
+
+def world() -> tuple[MemoryAuthority, MemoryDevice, MemoryDevice, Guard]:
+    guard = Guard()
+    authority = MemoryAuthority(SCHEMA, authorize=guard)
+    authority.grant("everybody", ["all"])
+    ann, bob = MemoryDevice("ann", SCHEMA), MemoryDevice("bob", SCHEMA)
+    for device in (ann, bob):
+        authority.register(device.device_id, "everybody")
+    ann.create(SHELF, {"count": 10, "note": "red tins"})
+    ann.sync(authority, 1)
+    bob.sync(authority, 1)
+    return authority, ann, bob, guard
+
+
+def test_a_retried_change_is_merged_into_what_has_moved_on() -> None:
+    authority, ann, bob, guard = world()
+    ann.edit(SHELF, {"count": 12, "note": "dark red tins"})
+    bob.edit(SHELF, {"count": 50, "note": "red tins above"})
+    bob.sync(authority, 2)
+    guard.is_closed = True
+    ann.sync(authority, 3)
+    assert rejected_codes(ann) == ["forbidden"]
+    assert ann.view(SHELF) == {"count": 50, "note": "red tins above"}
+    guard.is_closed = False
+    ann.core.retry(ann.store.rejected()[0].change.dot, 4)
+    assert ann.view(SHELF) == {"count": 52, "note": "dark red tins above"}
+    ann.sync(authority, 5)
+    bob.sync(authority, 5)
+    assert bob.view(SHELF) == {"count": 52, "note": "dark red tins above"}
+    assert not ann.conflicts(SHELF)
+    assert not ann.store.rejected()
+
+
+def test_F02_what_was_set_aside_and_retried_counts_once_if_it_had_arrived() -> None:
+    authority, ann, _, _ = world()
+    change = ann.edit(SHELF, {"count": 12})
+    assert change is not None
+    authority.sync("ann", ann.request(), 2)
+    ann.core.set_aside(change.dot, rejected("discarded", "it takes too long"))
+    ann.core.retry(change.dot, 3)
+    ann.sync(authority, 4)
+    assert ann.view(SHELF)["count"] == 12
+    ann.edit(SHELF, {"count": 13})
+    ann.sync(authority, 5)
+    assert ann.view(SHELF)["count"] == 13
+    assert not ann.store.rejected()
+    assert not list(ann.store.pending())
+    assert not ann.store.acknowledged()
