@@ -1,0 +1,105 @@
+"""A person with a device: each change goes into the journal, with what the screen shows, then to the SDK."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from rightfit_server.demo.accounts import LIFE
+from rightfit_server.demo.evidence import Key, ReplicaEvidence, replica_evidence, screen_of
+from rightfit_server.demo.journal import Journal
+from rightfit_server.demo.link import Link
+from rightfit_server.domain.hpd.record import entity_id
+from rightfit_server.ports.replica import ReplicaPort
+from rightfit_sync.conflicts import Conflict
+from rightfit_sync.schema.spec import Schema
+from rightfit_sync.values import Value
+
+
+class Person:
+    """`name` is the subject's id, `title` what the story calls them, `tags` what lets them see records."""
+
+    def __init__(
+        self,
+        name: str,
+        title: str,
+        tags: frozenset[str],
+        replica: ReplicaPort,
+        path: Path,
+        schema: Schema,
+        link: Link,
+    ) -> None:
+        self.name = name
+        self.title = title
+        self.tags = tags
+        self.replica = replica
+        self.link = link
+        self._path = path
+        self._schema = schema
+        self._journal = Journal(self.journal_path)
+        self._made = 0
+
+    @property
+    def journal_path(self) -> Path:
+        """Where this person's journal is."""
+        return self._path.with_suffix(".journal")
+
+    def evidence(self) -> ReplicaEvidence:
+        """Return what the replica's file holds."""
+        return replica_evidence(self._path, self._schema)
+
+    def screen(self, key: Key) -> dict[str, Value]:
+        """Return what the screen shows of one record."""
+        return screen_of(self._path, self._schema, key)
+
+    def insert(self, kind: str, values: Mapping[str, Value], name: str | None = None) -> Key:
+        """Make a record."""
+        self._made += 1
+        made = name or entity_id(kind, self.name, str(self._made))
+        with self._journal.writing(self.name, "create", kind, made, wrote=values):
+            self.replica.insert(kind, values, entity_id=made)
+        return kind, made
+
+    def update(self, key: Key, **values: Value) -> None:
+        """Edit a record; containers are given whole."""
+        with self._journal.writing(self.name, "edit", *key, wrote=values, saw=self.screen(key)):
+            self.replica.update(*key, values)
+
+    def delete(self, key: Key) -> None:
+        """Delete a record."""
+        with self._journal.writing(self.name, "delete", *key, saw=self.screen(key)):
+            self.replica.delete(*key)
+
+    def resolve(self, conflict: Conflict, choice: Value) -> None:
+        """Settle a conflict."""
+        key = (conflict.kind, conflict.entity_id)
+        choices = [sibling.value for sibling in conflict.siblings]
+        wrote: Mapping[str, Value] = {conflict.path: choice}
+        if conflict.path in self._schema.kinds[conflict.kind].groups and isinstance(choice, Mapping):
+            wrote = choice
+        path = LIFE if conflict.reason == "delete_edit" else conflict.path
+        noted = self._journal.writing(
+            self.name, "resolve", *key, wrote=wrote, saw=self.screen(key), path=path, choices=choices
+        )
+        with noted:
+            self.replica.resolve(conflict, choice)
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Make the changes of a block durable at once, each accepted or rejected on its own."""
+        with self._journal.together(), self.replica.batch():
+            yield
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make the changes of a block one whole."""
+        with self._journal.together(), self.replica.transaction():
+            yield
+
+    def sync(self) -> None:
+        """Sync once."""
+        self.replica.sync()
+
+    def close(self) -> None:
+        """Put the device away."""
+        self.replica.close()
+        self._journal.close()

@@ -1,0 +1,9 @@
+"""The server's commands, for `rightfit` to offer where the server is installed."""
+
+import rich_click as click
+
+from rightfit_server.commands.device import device
+from rightfit_server.commands.tenant import tenant
+from rightfit_server.commands.up import up
+
+COMMANDS: list[click.Command] = [up, tenant, device]
