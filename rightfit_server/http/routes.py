@@ -4,6 +4,7 @@ from rightfit_server.http.conflicts import open_conflicts, resolve_conflict
 from rightfit_server.http.devices import new_device, refresh_token
 from rightfit_server.http.entities import history, record
 from rightfit_server.http.health import live, ready
+from rightfit_server.http.openapi import openapi
 from rightfit_server.http.schema import schema
 from rightfit_server.http.sync import pull, push, sync
 
@@ -20,4 +21,5 @@ HANDLED = (
     refresh_token,
     live,
     ready,
+    openapi,
 )
