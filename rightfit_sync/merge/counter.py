@@ -1,7 +1,11 @@
-"""Counters: both deltas count. `merge(base, theirs, mine) = theirs + mine - base`; commutes."""
+"""Counters: both deltas count. `merge(base, theirs, mine) = theirs + mine - base`; commutes.
+
+A decimal comes out with the finest scale that went in ("12.50" and "1" make "13.50"): keep a field to one scale.
+"""
 
 from decimal import Context
 
+from rightfit_sync.limits import INTEGER_MAX
 from rightfit_sync.merge.policy import CONFLICT, Policy, Verdict
 from rightfit_sync.schema.types import as_decimal
 from rightfit_sync.values import Value, problem
@@ -28,11 +32,13 @@ class Counter(Policy):
         start, left, right = as_decimal(0 if base is None else base), as_decimal(theirs), as_decimal(mine)
         if start is None or left is None or right is None or isinstance(theirs, str) != isinstance(mine, str):
             return CONFLICT
-        # Exact, so that 0.1 + 0.2 is 0.3 and the order of additions does not matter.
+        # Exact, so that 0.1 + 0.2 is 0.3, and whole where it can be: the order of additions does not matter.
         total = _EXACT.subtract(_EXACT.add(left, right), start)
         counted: Value = float(total)
         if isinstance(theirs, str):
             counted = f"{total:f}"
-        elif isinstance(theirs, int) and isinstance(mine, int) and total == int(total):
+        elif total == int(total) and abs(total) <= INTEGER_MAX:
             counted = int(total)
+        elif isinstance(theirs, int) and isinstance(mine, int):
+            return CONFLICT
         return counted if problem(counted) is None and self.problem(counted) is None else CONFLICT

@@ -9,7 +9,7 @@ from decimal import Decimal
 from rightfit_sync.merge.policy import CONFLICT, Policy, Verdict
 from rightfit_sync.schema.spec import FieldSpec
 from rightfit_sync.schema.types import as_decimal
-from rightfit_sync.values import Value, canonical
+from rightfit_sync.values import Value, canonical, same
 
 
 class Extremum(Policy):
@@ -27,8 +27,9 @@ class Extremum(Policy):
         if left is None or type(left) is not type(right):
             return CONFLICT
         if left == right:
-            # One number in two spellings ("1.0", "1.00"): any choice will do that does not depend on who came first.
-            return max(theirs, mine, key=canonical)
+            # One number in two spellings ("1.0", "1.00"): the one that is new, else whichever, but not who came first.
+            moved = [value for value in (theirs, mine) if not same(value, base)]
+            return max(moved or [theirs], key=canonical)
         return mine if self._is_beyond(mine, theirs) else theirs
 
     def advance(self, replaced: Sequence[Value], mine: Value) -> Value:
