@@ -72,11 +72,11 @@ def conflicts(entity: Entity, schema: Schema, orphans: Iterable[str] = ()) -> li
 
 
 def _sibling_conflicts(entity: Entity) -> Iterable[Conflict]:
-    for path, siblings in entity.fields.items():
+    for path, siblings in sorted(entity.fields.items()):
         if len(siblings) > 1:
             yield _conflict(entity, path, "siblings", _dots(siblings), siblings)
         elif siblings[0].value is None and "/" in path:
-            survivors = [one for inner, kept in entity.fields.items() if is_inside(inner, path) for one in kept]
+            survivors = [one for inner, kept in sorted(entity.fields.items()) if is_inside(inner, path) for one in kept]
             if survivors:
                 beside = [*siblings, *survivors]
                 yield _conflict(entity, path, "removed_item", _dots(beside), beside)
@@ -89,7 +89,7 @@ def _broken_invariants(entity: Entity, kind: KindSpec) -> Iterable[Conflict]:
         groups = [group for group, spec in kind.groups.items() if set(spec.members) & set(invariant.fields)]
         concerned = [
             sibling
-            for path, siblings in entity.fields.items()
+            for path, siblings in sorted(entity.fields.items())
             if path.partition("/")[0] in (*invariant.fields, *groups)
             for sibling in siblings
         ]

@@ -1,7 +1,9 @@
 """`join`: two states of one entity that both moved on, after a restore of the authority or of a replica.
 
 Commutative, associative and idempotent; loses no dot that neither side knew. It never coalesces by value and never
-merges texts: where both values remain, people decide. The rules:
+merges texts: where both values remain, people decide. (One corner: a merged value of which a part was replaced stands
+beside fewer dots than went into it. Which of two such values is kept beside the same dots may depend on the order of
+three joins; which dots are shown never does.) The rules:
 
 - take from each sibling the dots that the other side knows and no longer shows at that path;
 - drop siblings left empty, and siblings whose dots are a subset of another's;
