@@ -1,14 +1,15 @@
 """Causally valid histories of one entity, as a Hypothesis strategy.
 
-A history is a growing list of *states*, as replicas and authorities of several epochs may hold them. Each step makes
-a new state of former ones: a device writes on top of a state that holds all its former changes, through
-`rightfit_sync.changes`; a state takes in a change that was made on another; or two states are joined. So whatever two
-writers could do without knowing of each other happens here, in any order that causality allows.
+A history is a growing list of *states*, as replicas and authorities of several epochs may hold them. Each
+step makes a new state of former ones: a device writes on top of a state that holds all its former changes,
+through `rightfit_sync.changes`; a state takes in a change that was made on another; or two states are joined.
+So whatever two writers could do without knowing of each other happens here, in any order that causality
+allows.
 
 Needs the package `hypothesis`; nothing else in the core imports this module.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from hypothesis import strategies as st
@@ -23,7 +24,7 @@ from rightfit_sync.errors import LocalError
 from rightfit_sync.join import join
 from rightfit_sync.records import Change, Entity, Outcome
 from rightfit_sync.schema.spec import KindSpec, Schema
-from rightfit_sync.testing.strategies import KIND, patchable, values_at
+from rightfit_sync.testing.strategies import KIND, patchable, values, values_at
 from rightfit_sync.values import Value
 
 ENTITY_ID = "0192f0c8-0000-7000-8000-000000000001"
@@ -39,7 +40,7 @@ CLOCK = st.integers(0, 20)
 
 
 class Step(NamedTuple):
-    """How the state number `after` came about: `change` applied to the state `before`, or a join where it is None."""
+    """How the state `after` came about: `change` applied to the state `before`, or a join (no `before`)."""
 
     before: int | None
     change: Change | None
@@ -57,12 +58,19 @@ class History(NamedTuple):
 
 
 def author(
-    draw: st.DrawFn, entity: Entity, stamp: Stamp, schema: Schema, *, op: str = "edit", paths: Sequence[str] = ()
+    draw: st.DrawFn,
+    entity: Entity,
+    stamp: Stamp,
+    schema: Schema,
+    *,
+    op: str = "edit",
+    paths: Sequence[str] = (),
+    nulls: bool = True,
 ) -> Change | None:
     """Draw a change on top of `entity`: `op` is `edit`, `delete`, `restore`, `resolve`, or `create`.
 
-    Return None where there is nothing to change. `paths` are those to write to (any, if there are none); a resolution
-    settles a conflict that is open.
+    Return None where there is nothing to change. `paths` are those to write to (any, if there are none),
+    `nulls` says whether one may be cleared; a resolution settles a conflict that is open.
     """
     kind = schema.kinds[entity.kind]
     if op == "delete":
@@ -72,19 +80,26 @@ def author(
     if op == "resolve":
         found = conflicts(entity, schema)
         return resolution(draw, entity, draw(st.sampled_from(found)), stamp, schema) if found else None
-    wanted = wishes(draw, kind, paths)
+    wanted = wishes(draw, kind, paths, nulls=nulls)
     if op == "create":
         return changes.create(entity.kind, entity.entity_id, wanted, stamp, schema)
     return changes.edit(entity, wanted, stamp, schema)
 
 
-def wishes(draw: st.DrawFn, kind: KindSpec, paths: Sequence[str] = (), *, count_max: int = 2) -> dict[str, Value]:
+def wishes(
+    draw: st.DrawFn, kind: KindSpec, paths: Sequence[str] = (), *, count_max: int = 2, nulls: bool = True
+) -> dict[str, Value]:
     """Draw what a writer wants of these paths (of any, if there are none): `{path: value}`."""
     among = paths or patchable(kind)
     if not among:
         return {}
     chosen = draw(st.lists(st.sampled_from(among), min_size=1, max_size=count_max, unique=True))
-    return {path: draw(values_at(kind, path)) for path in chosen}
+    found = {path: values_at(kind, path) for path in chosen}
+    return {path: draw(pool if nulls else pool.filter(_is_there)) for path, pool in found.items()}
+
+
+def _is_there(value: Value) -> bool:
+    return value is not None
 
 
 def resolution(
@@ -92,7 +107,9 @@ def resolution(
 ) -> Change | None:
     """Draw a person's answer to `conflict`; None where the values drawn change nothing."""
     try:
-        return changes.resolve(entity, conflict, draw(choices(conflict, schema.kinds[entity.kind])), stamp, schema)
+        return changes.resolve(
+            entity, conflict, draw(choices(conflict, schema.kinds[entity.kind])), stamp, schema
+        )
     except LocalError:
         return None
 
@@ -102,15 +119,19 @@ def choices(conflict: Conflict, kind: KindSpec) -> st.SearchStrategy[Value]:
     if conflict.reason == "delete_edit":
         return st.sampled_from(["keep", "delete"])
     if conflict.reason == "invariant":
-        return _whole_choices(kind)
+        return _whole_choices(kind, kind.invariants[conflict.path].fields)
     theirs = [sibling.value for sibling in conflict.siblings] if conflict.reason == "siblings" else []
-    return st.one_of(st.sampled_from(theirs), values_at(kind, conflict.path)) if theirs else values_at(kind, conflict.path)
+    return (
+        st.one_of(st.sampled_from(theirs), values_at(kind, conflict.path))
+        if theirs
+        else values_at(kind, conflict.path)
+    )
 
 
-def _whole_choices(kind: KindSpec) -> st.SearchStrategy[Value]:
-    named = [path for path in patchable(kind) if "/" not in path]
-    wanted: Mapping[str, st.SearchStrategy[Value]] = {path: values_at(kind, path) for path in named}
-    return st.fixed_dictionaries({}, optional=dict(wanted)).filter(bool).map(dict) if named else st.none()
+def _whole_choices(kind: KindSpec, fields: Sequence[str]) -> st.SearchStrategy[Value]:
+    named = [field for field in fields if kind.fields[field].merge != "server"]
+    wanted = {field: values(kind.fields[field]) for field in named}
+    return st.fixed_dictionaries(wanted).map(dict) if named else st.none()
 
 
 @st.composite
@@ -136,12 +157,14 @@ def histories(
     steps_max: int = 10,
     ops: Sequence[str] = _OPS,
     joins: bool = False,
+    nulls: bool = True,
 ) -> History:
     """Return histories under `schema` of up to `steps_max` steps, with the kinds of change `ops`.
 
-    `joins` lets states be joined as well as changes be taken in, as after a restore of the authority.
+    `joins` lets states be joined as well as changes be taken in, as after a restore of the authority; without
+    `nulls` nobody clears a field.
     """
-    world = _World(schema, draw(created(schema)))
+    world = _World(schema, draw(created(schema)), nulls=nulls)
     # Few paths, so that writers meet.
     every = patchable(schema.kinds[KIND])
     paths = draw(st.lists(st.sampled_from(every), min_size=1, max_size=3, unique=True)) if every else []
@@ -160,8 +183,9 @@ def histories(
 class _World:
     """A history that grows."""
 
-    def __init__(self, schema: Schema, first: Entity) -> None:
+    def __init__(self, schema: Schema, first: Entity, *, nulls: bool) -> None:
         self.schema = schema
+        self._nulls = nulls
         self.states = [first]
         self.changes: list[Change] = []
         self.steps: list[Step] = []
@@ -184,7 +208,7 @@ class _World:
         stamp = Stamp(Dot(device_id, self._spent.get(device_id, 0) + 1), draw(CLOCK))
         if op == "authority":
             op, paths = "edit", patchable(self.schema.kinds[entity.kind], by_authority=True) or paths
-        change = author(draw, entity, stamp, self.schema, op=op, paths=paths)
+        change = author(draw, entity, stamp, self.schema, op=op, paths=paths, nulls=self._nulls)
         if change is not None and self._put(index, change):
             self._spent[device_id] = stamp.dot.counter
             self.changes.append(change)
@@ -201,6 +225,21 @@ class _World:
             return False
         self.add(after, index, change, outcome)
         return True
+
+
+@st.composite
+def disputed(draw: st.DrawFn, schema: Schema) -> Entity:
+    """Return an entity that several devices wrote to, mostly without knowing of each other."""
+    first = entity = draw(created(schema))
+    every = patchable(schema.kinds[KIND])
+    paths = draw(st.lists(st.sampled_from(every), min_size=1, max_size=2, unique=True)) if every else []
+    for number in range(draw(st.integers(2, 4))):
+        seen = draw(st.sampled_from((first, first, entity)))
+        op = draw(st.sampled_from(("edit", "edit", "edit", "edit", "delete", "create", "restore")))
+        change = author(draw, seen, Stamp(Dot(f"d{number}", 1), draw(CLOCK)), schema, op=op, paths=paths)
+        if change is not None:
+            entity = apply(entity, change, schema)[0] or entity
+    return entity
 
 
 def is_ready(entity: Entity, change: Change) -> bool:

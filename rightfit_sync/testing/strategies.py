@@ -1,9 +1,9 @@
 """Hypothesis strategies for schemas and for the values of their fields.
 
-A generated schema has the kind `record` with fields of some of the built-in policies, groups with and without a lead,
-invariants and a reference to the kind `place`. Values come from small pools, so that two writers often choose the
-same one, and every pool holds null. `patchable` names what a change of a kind may patch, `values_at` what may stand
-there.
+A generated schema has the kind `record` with fields of some of the built-in policies, groups with and without
+a lead, invariants and a reference to the kind `place`. Values come from small pools, so that two writers
+often choose the same one, and every pool holds null. `patchable` names what a change of a kind may patch,
+`values_at` what may stand there.
 
 Needs the package `hypothesis`; nothing else in the core imports this module.
 """
@@ -35,7 +35,19 @@ TARGET_KIND = "place"
 """The kind that `record` may refer to."""
 
 POLICIES: Sequence[str] = (
-    *("register", "text", "set", "counter", "map", "keyed_list", "maximum", "minimum", "workflow", "once", "server"),
+    *(
+        "register",
+        "text",
+        "set",
+        "counter",
+        "map",
+        "keyed_list",
+        "maximum",
+        "minimum",
+        "workflow",
+        "once",
+        "server",
+    ),
 )
 """The built-in policies, each of which a generated field may have."""
 
@@ -60,6 +72,7 @@ _POOLS: Mapping[str, Sequence[Value]] = {
 _WORDS = ("the", "teh", "boiler", "leaks", "badly", "\n")
 _TEXTS: Sequence[Value] = ("", "the boiler leaks", "teh boiler leaks", "the boiler leaks badly", "the tap")
 _POSITIONS: Sequence[Value] = ("F", "V", "VF", "k", 1, 2.5, None)
+_MONEY: Sequence[Value] = ("0.00", "1.00", "12.50", "-3.10")  # A field of sums keeps to one scale.
 _ORDERED_TYPES: Sequence[str] = ("int", "decimal", "date", "float", "json")
 _COUNTED_TYPES: Sequence[str] = ("int", "decimal", "float")
 
@@ -74,11 +87,15 @@ def _pool(merge: str, type_word: str) -> st.SearchStrategy[Value]:
     if merge == "text":
         chosen: st.SearchStrategy[Value] = st.sampled_from([*_TEXTS, None])
         return st.one_of(chosen, st.lists(st.sampled_from(_WORDS), max_size=5).map(" ".join))
+    if (merge, type_word) == ("counter", "decimal"):
+        return st.sampled_from([*_MONEY, None])
     return st.sampled_from([*_POOLS["enum" if merge == "workflow" else type_word], None])
 
 
 _REGISTERS = st.sampled_from([FieldSpec(type=word) for word in _POOLS])
-_TRANSITIONS = st.dictionaries(st.sampled_from(STATES), st.lists(st.sampled_from(STATES), max_size=2), max_size=4)
+_TRANSITIONS = st.dictionaries(
+    st.sampled_from(STATES), st.lists(st.sampled_from(STATES), max_size=2), max_size=4
+)
 _PLAIN: Mapping[str, st.SearchStrategy[FieldSpec]] = {
     "register": _REGISTERS,
     "text": st.sampled_from([FieldSpec("text", "str", on_overlap=way) for way in ("conflict", "merge")]),
@@ -89,30 +106,41 @@ _PLAIN: Mapping[str, st.SearchStrategy[FieldSpec]] = {
     "once": st.sampled_from([FieldSpec("once", word) for word in _POOLS]),
     "server": st.sampled_from([FieldSpec("server", word) for word in ("json", "str", "int")]),
 }
-_INNER = st.sampled_from(("register", "text", "counter", "maximum", "once")).flatmap(_PLAIN.__getitem__)
-_NAMED = st.dictionaries(st.sampled_from(("done", "note")), _INNER, max_size=2)
+_INNER = ("register", "text", "counter", "maximum", "once")
+"""Policies of the keys of a map and of the fields of an item."""
 
 
-def field_specs(merge: str) -> st.SearchStrategy[FieldSpec]:
-    """Return declarations of a field with the policy `merge`."""
+def field_specs(merge: str, policies: Sequence[str] = POLICIES) -> st.SearchStrategy[FieldSpec]:
+    """Return declarations of a field with the policy `merge`; `policies` are those inside containers."""
     if merge == "set":
         return st.sampled_from([FieldSpec("set", "str")])
+    if merge not in CONTAINERS:
+        return _PLAIN[merge]
+    chosen = [name for name in _INNER if name in policies] or ["register"]
+    inner = st.sampled_from(chosen).flatmap(_PLAIN.__getitem__)
+    named = st.dictionaries(st.sampled_from(("done", "note")), inner, max_size=2)
     if merge == "map":
-        return st.builds(lambda element, fields: FieldSpec("map", "map", element=element, fields=fields), _INNER, _NAMED)
-    if merge == "keyed_list":
-        return st.builds(lambda fields: FieldSpec("keyed_list", "list", fields=fields), _NAMED)
-    return _PLAIN[merge]
+        return st.builds(_map, inner, named)
+    return st.builds(_keyed_list, named)
+
+
+def _map(element: FieldSpec, fields: Mapping[str, FieldSpec]) -> FieldSpec:
+    return FieldSpec("map", "map", element=element, fields=fields)
+
+
+def _keyed_list(fields: Mapping[str, FieldSpec]) -> FieldSpec:
+    return FieldSpec("keyed_list", "list", fields=fields)
 
 
 @st.composite
 def schemas(
     draw: st.DrawFn, policies: Sequence[str] = POLICIES, *, fields_max: int = 3, with_invariants: bool = True
 ) -> Schema:
-    """Return schemas whose kind `record` has up to `fields_max` fields with `policies`, besides what groups need."""
+    """Return schemas whose kind `record` has up to `fields_max` fields, besides what groups need."""
     fields: dict[str, FieldSpec] = {}
     for number in range(draw(st.integers(1, fields_max))):
         merge = draw(st.sampled_from(policies))
-        fields[f"{merge}_{number}"] = draw(field_specs(merge))
+        fields[f"{merge}_{number}"] = draw(field_specs(merge, policies))
     groups: dict[str, GroupSpec] = {}
     leads = [merge for merge in policies if merge not in CONTAINERS and merge != "server"]
     if leads and draw(st.integers(0, 2)) == 0:
@@ -145,7 +173,7 @@ def _references(fields: Mapping[str, FieldSpec]) -> dict[str, ReferenceSpec]:
 
 def _invariants(fields: Mapping[str, FieldSpec]) -> st.SearchStrategy[dict[str, InvariantSpec]]:
     names = [name for name, spec in fields.items() if spec.merge not in CONTAINERS]
-    if len(names) < 2:  # noqa: PLR2004 - an invariant is about two fields or more.
+    if len(names) < 2:
         return st.just({})
     rules = st.sampled_from(("ordered", "requires", "at_most_one"))
     one = st.builds(lambda rule: {"order": InvariantSpec(rule, names[:2])}, rules)

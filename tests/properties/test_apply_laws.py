@@ -1,6 +1,6 @@
 """The laws of `apply` over generated schemas and histories (docs/explanation/semantics.md, section 9)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -8,19 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rightfit_sync import Change, Dot, Entity, Schema, Stamp, apply, conflicts, view
-from rightfit_sync.changes import create, edit, resolution
+from rightfit_sync.changes import resolution
 from rightfit_sync.paths import is_inside
 from rightfit_sync.testing.histories import (
     CLOCK,
-    ENTITY_ID,
     History,
     author,
-    created,
     histories,
-    is_ready,
     wishes,
 )
-from rightfit_sync.testing.strategies import KIND, POLICIES, patchable, schemas, values_at
+from rightfit_sync.testing.strategies import KIND, POLICIES, patchable, schemas
 
 laws = settings(max_examples=max(1_000, settings.default.max_examples))
 any_history = schemas().flatmap(histories)
@@ -28,7 +25,7 @@ joined_histories = schemas().flatmap(lambda schema: histories(schema, joins=True
 
 
 def same_bytes(entity: Entity | None) -> bytes:
-    """What stands for an entity wherever it is kept: order of keys and kinds of lists aside, every byte counts."""
+    """What stands for an entity wherever it is kept: every byte counts, but for the order of keys."""
     return msgspec.json.encode(entity, order="sorted")
 
 

@@ -68,7 +68,9 @@ def test_dominates_is_a_partial_order(
 
 @laws
 @given(vectors, dots, dots)
-def test_advance_takes_in_one_dot_and_never_goes_back(vector: Mapping[str, int], dot: Dot, other: Dot) -> None:
+def test_advance_takes_in_one_dot_and_never_goes_back(
+    vector: Mapping[str, int], dot: Dot, other: Dot
+) -> None:
     advanced = advance(vector, dot)
     assert dominates(advanced, vector)
     assert includes(advanced, dot)
