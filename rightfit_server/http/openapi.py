@@ -141,7 +141,7 @@ def description() -> bytes:
 def _any_value(python_type: type) -> dict[str, Any]:
     """Return the schema of a field's value: any JSON."""
     if python_type is object:
-        return {}
+        return {"description": "Any JSON value."}
     raise NotImplementedError(f"{python_type} has no JSON Schema here")
 
 
