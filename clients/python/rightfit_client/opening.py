@@ -59,10 +59,12 @@ class OpenFile:
         """Whether the file was opened for reading alone."""
         return self._lock is None
 
-    def close(self) -> None:
-        """Close the connection, then let the next process in."""
+    def close(self, *, remove: bool = False) -> None:
+        """Close the connection, remove the file if that is wanted, then let the next process in."""
         with self.unit.lock:
             self.connection.close()
+        for suffix in ("-wal", "-shm", "") if remove else ():
+            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
         if self._lock is not None:
             self._lock.release()
 

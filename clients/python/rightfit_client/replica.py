@@ -323,13 +323,16 @@ class Replica:
 
     def close(self) -> None:
         """Stop syncing and close the file; closing twice does nothing."""
+        self._end(remove=False)
+
+    def _end(self, *, remove: bool) -> None:
         if self._is_closed:
             return
         self._is_closed = True
         self.stop()
         if self._transport is not None:
             self._transport.close()
-        self._opened.close()
+        self._opened.close(remove=remove)
 
     def wipe(self, *, discard_pending: bool = False) -> None:
         """Close the replica and remove its file: the user has logged out.
@@ -344,10 +347,7 @@ class Replica:
                 f"{unsent} edits are not sent, {refused} were rejected: sync first, or discard_pending=True"
             )
             raise LocalError("pending_edits", message)
-        self.stop()
-        for suffix in ("-wal", "-shm", ""):
-            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-        self.close()
+        self._end(remove=True)
 
     def __enter__(self) -> Self:
         return self
