@@ -111,7 +111,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `conflicted` lists `paths` (a field's path, an invariant's name, or `conflicts.LIFE_PATH`), and for texts a merged text
     that a person may take (`suggestions`). `rejected` has `code` (a stable word), `path` and `message`. `duplicate`
-    may carry the `first` outcome.
+    may carry the `first` outcome, and the `twin`, under whose dot the same change had been accepted.
     """
 
     status: OutcomeStatus
@@ -121,6 +121,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str = ""
     first: "Outcome | None" = None
     suggestions: Mapping[str, str] = {}
+    twin: Dot | None = None
 
     @property
     def is_accepted(self) -> bool:

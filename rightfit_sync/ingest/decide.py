@@ -21,7 +21,7 @@ For each change, in the device's order:
 Changes of one transaction are accepted or rejected whole. Source: docs/explanation/semantics.md, sections 4, 6, 7.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -35,7 +35,7 @@ from rightfit_sync.ingest.draft import Draft, MissingError
 from rightfit_sync.ingest.snapshot import Authorize, Decision, Key, NeedMore, Pushed, Receipt, Recorded, Snapshot
 from rightfit_sync.limits import CHANGES_PER_TRANSACTION_MAX
 from rightfit_sync.outbox import trimmed
-from rightfit_sync.records import Alias, Change, Entity, Outcome, rejected
+from rightfit_sync.records import Alias, Change, Entity, Outcome, Patch, rejected
 from rightfit_sync.schema.spec import Schema
 
 
@@ -82,6 +82,8 @@ class _Ingest:
         self._counter = snapshot.device.counter
         self._lost = {dot for dot, receipt in snapshot.receipts.items() if not receipt.outcome.is_accepted}
         self._absent = {dot for dot, receipt in snapshot.receipts.items() if _is_absent(receipt.outcome)}
+        twins = ((dot, receipt.outcome.twin) for dot, receipt in snapshot.receipts.items())
+        self._twins = {dot: twin for dot, twin in twins if twin is not None}
 
     def take(self, group: Sequence[Pushed]) -> None:
         """Take in one transaction (often a single change)."""
@@ -133,7 +135,11 @@ class _Ingest:
         answer = self._twin(pushed) or _known(before, change) or self._refusal(before, change)
         if answer is not None:
             return answer
-        clamped = replace(trimmed(change, before, self._absent), written_at=min(change.written_at, self._now))
+        clamped = replace(
+            trimmed(change, before, self._absent),
+            patches=self._renamed(change.patches),
+            written_at=min(change.written_at, self._now),
+        )
         after, outcome = apply(before, clamped, self._schema)
         if outcome.status == "rejected" or after is None:
             return outcome
@@ -157,7 +163,16 @@ class _Ingest:
             twin = original if is_same else snapshot.aliases.get(change.was)
         if twin is None or not twin.outcome.is_accepted:
             return None
-        return replace(DUPLICATE, first=twin.outcome)
+        return replace(DUPLICATE, first=twin.outcome, twin=twin.outcome.twin or twin.dot)
+
+    def _renamed(self, patches: Mapping[str, Patch]) -> Mapping[str, Patch]:
+        """Return `patches` with the dots of duplicates replaced by those under which they had been accepted."""
+        if not self._twins or not any(dot in self._twins for patch in patches.values() for dot in patch.replaced):
+            return patches
+        return {
+            path: replace(patch, replaces=sorted({self._twins.get(dot, dot) for dot in patch.replaced}))
+            for path, patch in patches.items()
+        }
 
     def _refusal(self, before: Entity | None, change: Change) -> Outcome | None:
         for path, patch in change.patches.items():
@@ -189,6 +204,8 @@ class _Ingest:
             self._lost.add(dot)
         if _is_absent(outcome):
             self._absent.add(dot)
+        if outcome.twin is not None:
+            self._twins[dot] = outcome.twin
 
     def decision(self) -> Decision:
         """Return everything that has been decided."""
