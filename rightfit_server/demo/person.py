@@ -1,6 +1,6 @@
 """A person with a device: each change goes into the journal, with what the screen shows, then to the SDK."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -72,15 +72,20 @@ class Person:
     def resolve(self, conflict: Conflict, choice: Value) -> None:
         """Settle a conflict."""
         key = (conflict.kind, conflict.entity_id)
+        saw = self.screen(key)
+        field, _, rest = conflict.path.partition("/")
         choices = [sibling.value for sibling in conflict.siblings]
-        wrote: Mapping[str, Value] = {conflict.path: choice}
-        if conflict.path in self._schema.kinds[conflict.kind].groups and isinstance(choice, Mapping):
+        wrote: Mapping[str, Value] = {field: choice}
+        if rest:
+            # The journal knows whole fields, as a screen shows them.
+            choices = [with_element(saw.get(field), rest.split("/"), one) for one in choices]
+            wrote = {field: with_element(saw.get(field), rest.split("/"), choice)}
+        elif field in self._schema.kinds[conflict.kind].groups and isinstance(choice, Mapping):
             wrote = choice
         path = LIFE if conflict.reason == "delete_edit" else conflict.path
-        noted = self._journal.writing(
-            self.name, "resolve", *key, wrote=wrote, saw=self.screen(key), path=path, choices=choices
-        )
-        with noted:
+        with self._journal.writing(
+            self.name, "resolve", *key, wrote=wrote, saw=saw, path=path, choices=choices
+        ):
             self.replica.resolve(conflict, choice)
 
     @contextmanager
@@ -103,3 +108,18 @@ class Person:
         """Put the device away."""
         self.replica.close()
         self._journal.close()
+
+
+def with_element(container: Value, keys: Sequence[str], value: Value) -> Value:
+    """Return a map or keyed list as it shows when the element at `keys` has `value`."""
+    if not keys:
+        return value
+    key, *inner = keys
+    if isinstance(container, list | tuple):
+        return [with_element(one, inner, value) if _has_id(one, key) else one for one in container]
+    before = container if isinstance(container, Mapping) else {}
+    return {**before, key: with_element(before.get(key), inner, value)}
+
+
+def _has_id(item: Value, name: str) -> bool:
+    return isinstance(item, Mapping) and item.get("id") == name

@@ -59,8 +59,9 @@ def take_stock(cast: Cast, plan: Plan, tell: Tell) -> None:
         for record in plan.records:
             office.insert(record.kind, record.values, record.entity_id)
     office.sync()
-    counts = ", ".join(f"{count} {kind.replace('_', ' ')}s" for kind, count in plan.counts().items())
-    tell(f"The office imports {sum(plan.rows.values())} rows: {counts} ({plan.placeholders} placeholders).")
+    counts = ", ".join(f"{kind} {count}" for kind, count in plan.counts().items())
+    tell(f"The office imports {sum(plan.rows.values())} rows as records: {counts}.")
+    tell(f"{plan.placeholders} properties are placeholders: no line of the files is about them alone.")
 
 
 def hand_out_jobs(cast: Cast, plan: Plan, tell: Tell) -> Jobs:

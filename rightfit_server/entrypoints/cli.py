@@ -2,8 +2,9 @@
 
 import rich_click as click
 
+from rightfit_server.commands.demo import demo
 from rightfit_server.commands.device import device
 from rightfit_server.commands.tenant import tenant
 from rightfit_server.commands.up import up
 
-COMMANDS: list[click.Command] = [up, tenant, device]
+COMMANDS: list[click.Command] = [up, demo, tenant, device]
