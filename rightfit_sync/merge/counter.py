@@ -34,11 +34,8 @@ class Counter(Policy):
             return CONFLICT
         # Exact, so that 0.1 + 0.2 is 0.3, and whole where it can be: the order of additions does not matter.
         total = _EXACT.subtract(_EXACT.add(left, right), start)
-        counted: Value = float(total)
-        if isinstance(theirs, str):
-            counted = f"{total:f}"
-        elif total == int(total) and abs(total) <= INTEGER_MAX:
-            counted = int(total)
-        elif isinstance(theirs, int) and isinstance(mine, int):
-            return CONFLICT
+        counted: Value = f"{total:f}" if isinstance(theirs, str) else float(total)
+        if not isinstance(theirs, str) and total == int(total):
+            is_whole = abs(total) <= INTEGER_MAX or (isinstance(theirs, int) and isinstance(mine, int))
+            counted = int(total) if is_whole else counted
         return counted if problem(counted) is None and self.problem(counted) is None else CONFLICT

@@ -113,7 +113,7 @@ class Device:
         change = edit(shown.entity, wanted, stamp, self.schema)
         if change is not None:
             self.counter += 1
-            starts = run_starts(change, self.trunk, self.entries, self.schema)
+            starts = run_starts(change, self.trunk, shown, self.schema)
             self.entries.append(Entry(change, digest(change), run_starts=starts))
             self.check(paths)
 
