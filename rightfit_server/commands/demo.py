@@ -8,8 +8,9 @@ from rich.console import Console
 
 from rightfit_server.commands.outcome import WRONG_DATA, console, explained, put_json
 from rightfit_server.demo.performance import Verdict, perform, stage
-from rightfit_server.demo.records import read_folder, read_sample
+from rightfit_server.demo.sample import read_sample
 from rightfit_server.demo.stack import Stack
+from rightfit_server.domain.hpd.folder import read_folder
 
 SHOWN_MAX = 10
 """Lost changes and differences that are listed one by one."""

@@ -81,6 +81,7 @@ def hand_out_jobs(cast: Cast, plan: Plan, tell: Tell) -> Jobs:
         for key in keys_of:
             office.update(key, contractor_id=contractor_id, status="ASSIGNED", contact_id=contact[1])
             office.update(key, checklist=checklist)
+            _append_note(office, key, "Ring before you come.")
     office.sync()
     for contractor in (cast.plumber, cast.electrician):
         contractor.sync()

@@ -1,7 +1,6 @@
-"""Records for an import: the folder that is named, or the small sample that comes along."""
+"""Reading a folder of the department's CSV files."""
 
 import csv
-from importlib.resources import as_file, files
 from pathlib import Path
 
 from rightfit_server.domain.hpd.plan import Plan, plan
@@ -28,9 +27,3 @@ def read_folder(folder: Path) -> tuple[Plan, list[str]]:
             "no_records", f"{folder} holds no file such as violations.csv or hpd_violations.csv", "folder"
         )
     return plan(tables), unknown
-
-
-def read_sample() -> Plan:
-    """Return the plan for the sample that comes along."""
-    with as_file(files("rightfit_server.demo") / "sample") as folder:
-        return read_folder(folder)[0]
