@@ -1,11 +1,11 @@
-"""F11: access that comes and goes. Loss of access is no delete, and pending edits come back with their payload."""
+"""F11: access that comes and goes. Losing it is no delete; pending edits come back with their payload."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from rightfit_client import Replica
+from rightfit_client.testing import HttpAuthority
 from rightfit_sync.records import Change, Entity, Outcome, rejected
 
 Open = Callable[..., Replica]
@@ -17,7 +17,7 @@ def office(open_replica: Open) -> Replica:
 
 
 @pytest.fixture
-def contractor(open_replica: Open, authority: Any, make_token: Callable[..., str]) -> Replica:
+def contractor(open_replica: Open, authority: HttpAuthority, make_token: Callable[..., str]) -> Replica:
     """A replica of bob, who sees what is given to the team north."""
     authority.let_in("dev-b", "bob", ("team:north",))
     return open_replica("dev-b", token=make_token("dev-b", "bob"))
@@ -27,7 +27,7 @@ def titles(replica: Replica) -> list[object]:
     return [row["title"] for row in replica.query("work_order", order_by="title")]
 
 
-def only_ann(authority: Any) -> None:
+def only_ann(authority: HttpAuthority) -> None:
     def authorize(subject: str, before: Entity | None, change: Change) -> Outcome | None:
         return None if subject == "ann" else rejected("not_permitted", "this is not yours any more")
 
@@ -59,7 +59,7 @@ def test_F11_what_is_reassigned_is_evicted_and_not_deleted(office: Replica, cont
 
 
 def test_F11_evict_with_pending_edits_keeps_their_payload(
-    office: Replica, contractor: Replica, authority: Any
+    office: Replica, contractor: Replica, authority: HttpAuthority
 ) -> None:
     order_id = office.insert("work_order", title="x", team="north")
     office.sync()
@@ -90,7 +90,7 @@ def test_F11_an_edit_that_takes_away_ones_own_access_leaves(office: Replica, con
 
 
 def test_F11_revoked_tags_evict_and_a_new_grant_brings_what_lies_below_the_cursor(
-    office: Replica, contractor: Replica, authority: Any
+    office: Replica, contractor: Replica, authority: HttpAuthority
 ) -> None:
     for team in ("north", "south"):
         office.insert("work_order", title=team, team=team)
@@ -109,7 +109,7 @@ def test_F11_revoked_tags_evict_and_a_new_grant_brings_what_lies_below_the_curso
 
 
 def test_F11_one_row_seen_through_two_tags_stays_while_one_is_left(
-    office: Replica, contractor: Replica, authority: Any
+    office: Replica, contractor: Replica, authority: HttpAuthority
 ) -> None:
     authority.memory.grant("bob", ["team:north", "all"])
     office.insert("work_order", title="x", team="north")
@@ -120,7 +120,9 @@ def test_F11_one_row_seen_through_two_tags_stays_while_one_is_left(
     assert titles(contractor) == ["x"]
 
 
-def test_F11_revoked_tags_with_pending_edits(office: Replica, contractor: Replica, authority: Any) -> None:
+def test_F11_revoked_tags_with_pending_edits(
+    office: Replica, contractor: Replica, authority: HttpAuthority
+) -> None:
     order_id = office.insert("work_order", title="x", team="north")
     office.sync()
     contractor.sync()

@@ -1,14 +1,15 @@
 """What is too large, refused or expired: halved, set aside by name, or fetched anew; the rest flows on."""
 
 from collections.abc import Callable
-from typing import Any
 
 import httpx
 import pytest
 
 from rightfit_client import NeedsRepair, RemoteProblem, Replica
 from rightfit_client.limits import ROWS_PER_PAGE
-from rightfit_sync.wire.messages import Problem
+from rightfit_client.testing import HttpAuthority, problem
+from rightfit_sync.wire.codec import MSGPACK, decode, decompress
+from rightfit_sync.wire.messages import SyncRequest
 
 Open = Callable[..., Replica]
 
@@ -18,7 +19,7 @@ def long_text(seed: int) -> str:
     return "".join(chr(0x4E00 + (seed * 7919 + index * index * 31) % 20_000) for index in range(3_000))
 
 
-def test_B04_the_client_halves_its_batch(replica: Replica, authority: Any) -> None:
+def test_B04_the_client_halves_its_batch(replica: Replica, authority: HttpAuthority) -> None:
     authority.body_bytes_max = 40_000
     with replica.batch():
         for number in range(20):
@@ -31,7 +32,9 @@ def test_B04_the_client_halves_its_batch(replica: Replica, authority: Any) -> No
     assert replica.rejected() == []
 
 
-def test_B04_a_single_oversized_change_is_set_aside_by_name(replica: Replica, authority: Any) -> None:
+def test_B04_a_single_oversized_change_is_set_aside_by_name(
+    replica: Replica, authority: HttpAuthority
+) -> None:
     authority.body_bytes_max = 20_000
     first = replica.insert("work_order", title="before")
     large = replica.insert("work_order", title="".join(long_text(seed) for seed in range(8)))
@@ -51,7 +54,7 @@ def test_B04_a_single_oversized_change_is_set_aside_by_name(replica: Replica, au
     assert replica.rejected() == []
 
 
-def test_B04_an_oversized_transaction_is_set_aside_whole(replica: Replica, authority: Any) -> None:
+def test_B04_an_oversized_transaction_is_set_aside_whole(replica: Replica, authority: HttpAuthority) -> None:
     authority.body_bytes_max = 20_000
     with replica.transaction():
         for seed in range(8):
@@ -62,12 +65,10 @@ def test_B04_an_oversized_transaction_is_set_aside_whole(replica: Replica, autho
     assert replica.pending() == []
 
 
-def test_a_poison_change_is_isolated_and_the_others_flow(replica: Replica, authority: Any) -> None:
-    kept = authority._serve
+def test_a_poison_change_is_isolated_and_the_others_flow(replica: Replica, authority: HttpAuthority) -> None:
+    kept = authority.serve
 
     def serve(request: httpx.Request, body: bytes) -> httpx.Response:
-        from rightfit_sync.wire.codec import MSGPACK, decode, decompress  # noqa: PLC0415 - beside its use.
-        from rightfit_sync.wire.messages import SyncRequest  # noqa: PLC0415
 
         plain = decompress(body) if request.headers.get("content-encoding") == "zstd" else body
         message = decode(plain, MSGPACK, SyncRequest)
@@ -78,7 +79,7 @@ def test_a_poison_change_is_isolated_and_the_others_flow(replica: Replica, autho
             return problem(422, "invalid_message", field="title")
         return kept(request, body)
 
-    authority._serve = serve
+    authority.serve = serve
     for title in ("a", "b", "poison", "c", "d"):
         replica.insert("work_order", title=title)
     assert replica.sync().rejected == 1
@@ -88,18 +89,13 @@ def test_a_poison_change_is_isolated_and_the_others_flow(replica: Replica, autho
     assert replica.pending() == []
 
 
-def problem(status: int, code: str, **more: str) -> httpx.Response:
-    document = Problem(type="about:blank", title=code, status=status, code=code, **more)
-    import msgspec  # noqa: PLC0415 - beside its use.
-
-    return httpx.Response(status, content=msgspec.json.encode(document))
-
-
-def test_a_proxy_that_refuses_everything_takes_no_edit_away(replica: Replica, authority: Any) -> None:
+def test_a_proxy_that_refuses_everything_takes_no_edit_away(
+    replica: Replica, authority: HttpAuthority
+) -> None:
     for title in ("a", "b", "c"):
         replica.insert("work_order", title=title)
     for _ in range(10):
-        authority.refuse(400, "bad_gateway_rule")
+        authority.refuse(problem(400, "bad_gateway_rule"))
     with pytest.raises(RemoteProblem):
         replica.sync()
     assert len(replica.pending()) == 3
@@ -110,7 +106,7 @@ def test_a_proxy_that_refuses_everything_takes_no_edit_away(replica: Replica, au
 
 
 def test_a_response_too_large_to_read_is_asked_for_in_smaller_pages(
-    open_replica: Open, authority: Any, monkeypatch: pytest.MonkeyPatch
+    open_replica: Open, authority: HttpAuthority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ann, bob = open_replica("dev-a"), open_replica("dev-b")
     for number in range(40):
@@ -125,7 +121,9 @@ def test_a_response_too_large_to_read_is_asked_for_in_smaller_pages(
     assert asked[-1] < 40
 
 
-def test_F10_an_expired_cursor_pushes_first_and_rebuilds_the_copy(open_replica: Open, authority: Any) -> None:
+def test_F10_an_expired_cursor_pushes_first_and_rebuilds_the_copy(
+    open_replica: Open, authority: HttpAuthority
+) -> None:
     ann, bob = open_replica("dev-a"), open_replica("dev-b")
     stays, goes = ann.insert("work_order", title="stays"), ann.insert("work_order", title="goes")
     ann.sync()
@@ -149,7 +147,7 @@ def test_F10_an_expired_cursor_pushes_first_and_rebuilds_the_copy(open_replica: 
     assert ann.query("work_order", order_by="entity_id") == bob.query("work_order", order_by="entity_id")
 
 
-def test_F10_a_rebuild_that_is_cut_off_goes_on_later(open_replica: Open, authority: Any) -> None:
+def test_F10_a_rebuild_that_is_cut_off_goes_on_later(open_replica: Open, authority: HttpAuthority) -> None:
     ann, bob = open_replica("dev-a"), open_replica("dev-b")
     for number in range(3):
         ann.insert("work_order", title=str(number))
@@ -171,7 +169,7 @@ def test_F10_a_rebuild_that_is_cut_off_goes_on_later(open_replica: Open, authori
     assert bob.pending() == []
 
 
-def test_an_epoch_change_is_shown_and_the_copy_is_kept(open_replica: Open, authority: Any) -> None:
+def test_an_epoch_change_is_shown_and_the_copy_is_kept(open_replica: Open, authority: HttpAuthority) -> None:
     replica = open_replica("dev-a")
     replica.insert("work_order", title="only here now")
     replica.sync()

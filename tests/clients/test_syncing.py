@@ -15,6 +15,7 @@ from rightfit_client import (
     RemoteProblem,
     Replica,
 )
+from rightfit_client.testing import HttpAuthority, problem
 from rightfit_sync.records import rejected
 from rightfit_sync.wire.codec import MSGPACK
 
@@ -112,7 +113,7 @@ def test_a_broken_invariant_is_resolved_with_pythons_types(replica: Replica) -> 
     assert replica.query("work_order")[0] == replica.get("work_order", order_id)
 
 
-def test_a_transaction_arrives_whole(open_replica: Callable[..., Replica], authority: object) -> None:
+def test_a_transaction_arrives_whole(open_replica: Callable[..., Replica], authority: HttpAuthority) -> None:
     ann, bob = open_replica("dev-a"), open_replica("dev-b")
     with ann.transaction():
         kept = ann.insert("property", address="1 High Street")
@@ -128,12 +129,12 @@ def test_a_transaction_arrives_whole(open_replica: Callable[..., Replica], autho
 
 
 def test_F02_a_lost_response_is_answered_by_the_same_receipt(
-    open_replica: Callable[..., Replica], authority: object
+    open_replica: Callable[..., Replica], authority: HttpAuthority
 ) -> None:
     ann, bob = open_replica("dev-a"), open_replica("dev-b")
     order_id = ann.insert("work_order", title="Boiler", cost_pence=5)
     ann.update("work_order", order_id, cost_pence=7)
-    authority.lose_response()  # type: ignore[attr-defined]
+    authority.lose_response()
     with pytest.raises(Offline):
         ann.sync()
     assert len(ann.pending()) == 2
@@ -142,10 +143,12 @@ def test_F02_a_lost_response_is_answered_by_the_same_receipt(
     assert ann.pending() == []
     bob.sync()
     assert bob.query("work_order")[0]["cost_pence"] == 7
-    assert len(authority.memory.history) == 2  # type: ignore[attr-defined]
+    assert len(authority.memory.history) == 2
 
 
-def test_an_edit_made_while_a_push_is_in_flight_stays_pending(replica: Replica, authority: object) -> None:
+def test_an_edit_made_while_a_push_is_in_flight_stays_pending(
+    replica: Replica, authority: HttpAuthority
+) -> None:
     order_id = replica.insert("work_order", title="first")
 
     def meanwhile(serve: Callable[[], httpx.Response]) -> httpx.Response:
@@ -153,18 +156,18 @@ def test_an_edit_made_while_a_push_is_in_flight_stays_pending(replica: Replica, 
         replica.update("work_order", order_id, title="second")
         return answer
 
-    authority.faults.append(meanwhile)  # type: ignore[attr-defined]
+    authority.faults.append(meanwhile)
     replica.sync()
     # The same sync goes on until nothing is left.
     assert replica.pending() == []
-    assert [len(one.changes) for one in authority.exchanges] == [1, 1]  # type: ignore[attr-defined]
+    assert [len(one.changes) for one in authority.exchanges] == [1, 1]
     assert titles(replica) == ["second"]
 
 
 def test_rejected_changes_keep_their_payload_and_can_be_made_anew(
-    replica: Replica, authority: object
+    replica: Replica, authority: HttpAuthority
 ) -> None:
-    authority.memory.authorize = lambda subject, before, change: (  # type: ignore[attr-defined]
+    authority.memory.authorize = lambda _subject, _before, change: (
         rejected("not_permitted", "not yours", "title") if change.op == "create" else None
     )
     order_id = replica.insert("work_order", title="Boiler", cost_pence=1)
@@ -182,16 +185,16 @@ def test_rejected_changes_keep_their_payload_and_can_be_made_anew(
     # Edit again keeps what was not changed.
     replica.edit_again(refused.change.dot, title="Tap")
     assert replica.query("work_order")[0]["cost_pence"] == 1
-    authority.memory.authorize = lambda subject, before, change: None  # type: ignore[attr-defined]
+    authority.memory.authorize = lambda *_: None
     replica.sync()
     assert (titles(replica), replica.rejected(), replica.status().state) == (["Tap"], [], "up_to_date")
     assert replica.get("work_order", order_id) is not None
 
 
-def test_a_rejected_edit_falls_back_and_can_be_discarded(replica: Replica, authority: object) -> None:
+def test_a_rejected_edit_falls_back_and_can_be_discarded(replica: Replica, authority: HttpAuthority) -> None:
     order_id = replica.insert("work_order", status="OPEN", completed_at="no", title="kept")
     replica.sync()
-    authority.memory.authorize = lambda *_: rejected("not_permitted", "no")  # type: ignore[attr-defined]
+    authority.memory.authorize = lambda *_: rejected("not_permitted", "no")
     replica.update("work_order", order_id, status="ASSIGNED", completed_at="yes")
     replica.sync()
     shown = replica.get("work_order", order_id)
@@ -211,8 +214,8 @@ def test_a_rejected_edit_falls_back_and_can_be_discarded(replica: Replica, autho
     assert unknown.value.code == "unknown_dot"
 
 
-def test_a_rejected_transaction_is_retried_as_one(replica: Replica, authority: object) -> None:
-    authority.memory.authorize = lambda *_: rejected("not_permitted", "no")  # type: ignore[attr-defined]
+def test_a_rejected_transaction_is_retried_as_one(replica: Replica, authority: HttpAuthority) -> None:
+    authority.memory.authorize = lambda *_: rejected("not_permitted", "no")
     with replica.transaction():
         replica.insert("work_order", title="a")
         replica.insert("work_order", title="b")
@@ -223,10 +226,10 @@ def test_a_rejected_transaction_is_retried_as_one(replica: Replica, authority: o
     assert replica.rejected() == []
 
 
-def test_a_rejected_delete_holds_no_values_to_edit(replica: Replica, authority: object) -> None:
+def test_a_rejected_delete_holds_no_values_to_edit(replica: Replica, authority: HttpAuthority) -> None:
     order_id = replica.insert("work_order", title="a")
     replica.sync()
-    authority.memory.authorize = lambda *_: rejected("not_permitted", "no")  # type: ignore[attr-defined]
+    authority.memory.authorize = lambda *_: rejected("not_permitted", "no")
     replica.delete("work_order", order_id)
     replica.sync()
     assert titles(replica) == ["a"]
@@ -249,10 +252,10 @@ def test_a_rejected_delete_holds_no_values_to_edit(replica: Replica, authority: 
     ],
 )
 def test_what_the_authority_refuses_becomes_a_state(
-    replica: Replica, authority: object, status: int, code: str, error: type[Exception], state: str
+    replica: Replica, authority: HttpAuthority, status: int, code: str, error: type[Exception], state: str
 ) -> None:
     replica.sync()
-    authority.refuse(status, code, detail="because", remedy="do this", field="cursor")  # type: ignore[attr-defined]
+    authority.refuse(problem(status, code, detail="because", remedy="do this", field="cursor"))
     with pytest.raises(error) as refused:
         replica.sync()
     assert replica.status().state == state
@@ -264,30 +267,30 @@ def test_what_the_authority_refuses_becomes_a_state(
     assert replica.status().state == "up_to_date"
 
 
-def test_B06_a_counter_gap_names_the_expected_counter(replica: Replica, authority: object) -> None:
+def test_B06_a_counter_gap_names_the_expected_counter(replica: Replica, authority: HttpAuthority) -> None:
     replica.insert("work_order", title="x")
-    authority.refuse(409, "counter_gap", expected=7)  # type: ignore[attr-defined]
+    authority.refuse(problem(409, "counter_gap", expected=7))
     with pytest.raises(NeedsRepair) as refused:
         replica.sync()
     assert refused.value.detail == {"expected": 7}
     assert len(replica.pending()) == 1
 
 
-def test_an_overloaded_authority_says_when_to_return(replica: Replica, authority: object) -> None:
+def test_an_overloaded_authority_says_when_to_return(replica: Replica, authority: HttpAuthority) -> None:
     for header, seconds in [
         ("7", 7.0),
         ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
         ("soon", None),
         ("999999", 3_600.0),
     ]:
-        authority.refuse(503, headers={"Retry-After": header})  # type: ignore[attr-defined]
+        authority.refuse(problem(503, "unavailable", headers={"Retry-After": header}))
         with pytest.raises(Offline) as refused:
             replica.sync()
         assert refused.value.retry_after_seconds == seconds
 
 
 def test_a_refused_token_is_renewed_once(
-    open_replica: Callable[..., Replica], authority: object, make_token: Callable[..., str]
+    open_replica: Callable[..., Replica], authority: HttpAuthority, make_token: Callable[..., str]
 ) -> None:
     asked = []
 
@@ -297,7 +300,7 @@ def test_a_refused_token_is_renewed_once(
 
     replica = open_replica("dev-a", token=renew)
     replica.sync()
-    authority.refused_tokens.add(make_token("dev-a") + "x" * len(asked))  # type: ignore[attr-defined]
+    authority.refused_tokens.add(make_token("dev-a") + "x" * len(asked))
     before = len(asked)
     replica.insert("work_order", title="x")
     replica.sync()
@@ -306,9 +309,9 @@ def test_a_refused_token_is_renewed_once(
 
 
 def test_without_a_better_token_edits_wait_for_a_login(
-    replica: Replica, authority: object, make_token: Callable[..., str]
+    replica: Replica, authority: HttpAuthority, make_token: Callable[..., str]
 ) -> None:
-    authority.refused_tokens.add(make_token("dev-a"))  # type: ignore[attr-defined]
+    authority.refused_tokens.add(make_token("dev-a"))
     replica.insert("work_order", title="x")
     with pytest.raises(NeedsLogin):
         replica.sync()
@@ -345,20 +348,20 @@ def test_a_wrong_url_is_the_callers_mistake(open_replica: Callable[..., Replica]
     ],
 )
 def test_an_answer_that_is_none_changes_nothing(
-    replica: Replica, authority: object, answer: httpx.Response
+    replica: Replica, authority: HttpAuthority, answer: httpx.Response
 ) -> None:
     replica.insert("work_order", title="x")
-    authority.faults.append(lambda _serve: answer)  # type: ignore[attr-defined]
+    authority.faults.append(lambda _serve: answer)
     with pytest.raises(RemoteProblem):
         replica.sync()
     assert len(replica.pending()) == 1
     assert replica.status().state == "problem"
 
 
-def test_a_push_without_receipts_does_not_go_on_for_ever(replica: Replica, authority: object) -> None:
+def test_a_push_without_receipts_does_not_go_on_for_ever(replica: Replica, authority: HttpAuthority) -> None:
     replica.sync()
     nothing = httpx.Response(200, content=EMPTY, headers={"Content-Type": "application/json"})
-    authority.faults.append(lambda _serve: nothing)  # type: ignore[attr-defined]
+    authority.faults.append(lambda _serve: nothing)
     replica.insert("work_order", title="x")
     with pytest.raises(RemoteProblem) as refused:
         replica.sync()
@@ -368,9 +371,11 @@ def test_a_push_without_receipts_does_not_go_on_for_ever(replica: Replica, autho
 EMPTY = b'{"protocol_version":1,"schema_version":1,"epoch":"e1","kinds":[]}'
 
 
-def test_an_authority_of_another_protocol_asks_for_an_upgrade(replica: Replica, authority: object) -> None:
+def test_an_authority_of_another_protocol_asks_for_an_upgrade(
+    replica: Replica, authority: HttpAuthority
+) -> None:
     body = EMPTY.replace(b'"protocol_version":1', b'"protocol_version":99')
-    authority.faults.append(  # type: ignore[attr-defined]
+    authority.faults.append(
         lambda _serve: httpx.Response(200, content=body, headers={"Content-Type": "application/json"})
     )
     with pytest.raises(NeedsUpgrade):

@@ -56,7 +56,8 @@ def test_columns_are_what_plain_sql_expects(replica: Replica) -> None:
         *("integer", "text", "real", "text", "text", "blob", "integer", "text", "text"),
     ]
     found = replica.select(
-        "select json_extract(meta, '$.vat') as vat, (select count(*) from json_each(tags)) as n from work_order"
+        "select json_extract(meta, '$.vat') as vat, (select count(*) from json_each(tags)) as n "
+        "from work_order"
     )
     assert found == [{"vat": "0.20", "n": 3}]
 
@@ -88,7 +89,7 @@ def test_a_checklist_keeps_its_order(replica: Replica) -> None:
     )
     shown = replica.get("work_order", order_id)
     assert shown is not None
-    assert [item["id"] for item in shown["checklist"]] == ["b", "a"]  # type: ignore[attr-defined]
+    assert [item["id"] for item in shown["checklist"]] == ["b", "a"]
     replica.update("work_order", order_id, {"checklist/b/done": True})
     shown = replica.get("work_order", order_id)
     assert shown is not None

@@ -1,13 +1,13 @@
-"""F12: schemas that move. What an old program does not know is kept and appears later; the outbox is carried forward."""
+"""F12: schemas that move. What an old program does not know appears later; the outbox is carried forward."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from rightfit_client import LocalError, OpenError, Replica
+from rightfit_client.testing import HttpAuthority
 from rightfit_sync.records import Change, Patch, digest
 from rightfit_sync.schema.spec import FieldSpec, KindSpec, Schema
 
@@ -29,7 +29,7 @@ NEW = Schema(
 
 
 @pytest.fixture
-def new(open_replica: Open, authority: Any) -> Replica:
+def new(open_replica: Open, authority: HttpAuthority) -> Replica:
     authority.memory.schema = NEW
     return open_replica("dev-new", schema=NEW)
 
@@ -92,9 +92,9 @@ def test_the_outbox_is_carried_forward_with_its_digests(open_replica: Open, old:
 
 
 def test_pending_changes_can_be_rewritten_and_keep_the_digest_first_made_durable(
-    open_replica: Open, old: Replica, authority: Any
+    open_replica: Open, old: Replica, authority: HttpAuthority
 ) -> None:
-    """History 20 of semantics.md: committed, response lost, app upgraded, outbox migrated: not applied twice."""
+    """History 20 of semantics.md: committed, response lost, app upgraded: not applied twice."""
     note = old.insert("note", text="red: buy milk")
     authority.lose_response()
     with pytest.raises(Exception, match="reached"):
@@ -155,7 +155,7 @@ def test_fields_and_kinds_that_a_schema_drops_are_hidden_and_kept(open_replica: 
 
 
 def test_B05_a_kind_that_the_authority_does_not_know_waits_and_others_flow(
-    open_replica: Open, authority: Any
+    open_replica: Open, authority: HttpAuthority
 ) -> None:
     authority.memory.schema = OLD
     ahead = open_replica("dev-ahead", schema=NEW)

@@ -32,7 +32,7 @@ def test_another_connection_is_told_what_to_call(replica: Replica, statement: st
 
 def test_the_guard_is_shut_for_the_replicas_own_connection_too(replica: Replica) -> None:
     replica.insert("work_order", title="Boiler")
-    with pytest.raises(sqlite3.IntegrityError, match="call replica.delete"):
+    with pytest.raises(sqlite3.IntegrityError, match=r"call replica\.delete"):
         replica.database.execute("delete from work_order")
     with pytest.raises(LocalError, match="readonly"):
         replica.select("delete from work_order")

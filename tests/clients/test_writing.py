@@ -1,6 +1,6 @@
-"""Edits: shown at once, durable when the call returns, one whole where they are one transaction, or refused."""
+"""Edits: shown at once, durable when the call returns, whole where they are one transaction, or refused."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -38,17 +38,17 @@ def test_delete_hides_and_restore_brings_back(replica: Replica) -> None:
     ("act", "code"),
     [
         (lambda replica, one: replica.insert("work_order", entity_id=one), "exists"),
-        (lambda replica, one: replica.insert("boiler"), "unknown_kind"),
-        (lambda replica, one: replica.insert("work_order", colour="red"), "unknown_field"),
-        (lambda replica, one: replica.insert("work_order", title=7), "invalid_type"),
-        (lambda replica, one: replica.insert("work_order", title="a\x00b"), "invalid_text"),
-        (lambda replica, one: replica.update("work_order", "nowhere", title="x"), "unknown_entity"),
+        (lambda replica, _: replica.insert("boiler"), "unknown_kind"),
+        (lambda replica, _: replica.insert("work_order", colour="red"), "unknown_field"),
+        (lambda replica, _: replica.insert("work_order", title=7), "invalid_type"),
+        (lambda replica, _: replica.insert("work_order", title="a\x00b"), "invalid_text"),
+        (lambda replica, _: replica.update("work_order", "nowhere", title="x"), "unknown_entity"),
         (lambda replica, one: replica.update("work_order", one, {"title/x": 1}), "invalid_path"),
         (lambda replica, one: replica.restore("work_order", one), "not_deleted"),
-        (lambda replica, one: replica.restore("work_order", "nowhere"), "unknown_entity"),
-        (lambda replica, one: replica.delete("work_order", "nowhere"), "unknown_entity"),
+        (lambda replica, _: replica.restore("work_order", "nowhere"), "unknown_entity"),
+        (lambda replica, _: replica.delete("work_order", "nowhere"), "unknown_entity"),
         (lambda replica, one: replica.get("boiler", one), "unknown_kind"),
-        (lambda replica, one: replica.query("work_order", "no_such = 1"), "invalid_query"),
+        (lambda replica, _: replica.query("work_order", "no_such = 1"), "invalid_query"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(
@@ -81,10 +81,15 @@ def test_a_transaction_has_one_id_and_stands_or_falls_whole(replica: Replica) ->
 
 def test_an_exception_undoes_the_whole_transaction(replica: Replica) -> None:
     kept = replica.insert("work_order", title="kept")
-    with pytest.raises(RuntimeError), replica.transaction():
-        replica.insert("work_order", title="gone")
-        replica.update("work_order", kept, title="gone")
-        raise RuntimeError
+
+    def fail() -> None:
+        with replica.transaction():
+            replica.insert("work_order", title="gone")
+            replica.update("work_order", kept, title="gone")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert [row["title"] for row in replica.query("work_order")] == ["kept"]
     assert [entry.change.dot.counter for entry in replica.pending()] == [1]
     # The counters of what was undone were never spent.
@@ -100,17 +105,22 @@ def test_a_refused_edit_leaves_the_rest_of_its_transaction(replica: Replica) -> 
     assert len(replica.pending()) == 1
 
 
+def fill(replica: Replica, titles: Sequence[str]) -> None:
+    with replica.transaction():
+        for title in titles:
+            replica.insert("work_order", title=title)
+
+
 def test_a_transaction_over_the_limit_is_refused_when_it_is_made(replica: Replica) -> None:
-    with pytest.raises(LocalError) as refused, replica.transaction():
-        for number in range(CHANGES_PER_TRANSACTION_MAX + 1):
-            replica.insert("work_order", title=str(number))
+    with pytest.raises(LocalError) as refused:
+        fill(replica, [str(number) for number in range(CHANGES_PER_TRANSACTION_MAX + 1)])
     assert refused.value.code == "transaction_too_large"
     assert replica.pending() == []
     assert replica.query("work_order") == []
 
 
 def test_a_transaction_over_the_limit_is_refused_even_if_the_error_is_caught(replica: Replica) -> None:
-    def fill() -> None:
+    def swallow() -> None:
         with replica.transaction():
             try:
                 for number in range(CHANGES_PER_TRANSACTION_MAX + 1):
@@ -119,14 +129,13 @@ def test_a_transaction_over_the_limit_is_refused_even_if_the_error_is_caught(rep
                 return
 
     with pytest.raises(Exception, match="nothing of it was kept"):
-        fill()
+        swallow()
     assert replica.pending() == []
 
 
 def test_a_transaction_too_large_to_travel_is_refused(replica: Replica) -> None:
-    with pytest.raises(LocalError) as refused, replica.transaction():
-        for _ in range(60):
-            replica.insert("work_order", title="x" * 150_000)
+    with pytest.raises(LocalError) as refused:
+        fill(replica, ["x" * 150_000] * 60)
     assert refused.value.code == "transaction_too_large"
     assert replica.pending() == []
 

@@ -43,9 +43,7 @@ REPAIR_CODES = frozenset(
         "wrong_device",
     }
 )
-UPGRADE_CODES = frozenset(
-    {"protocol_unsupported", "unsupported_protocol", "upgrade_required", "schema_too_old"}
-)
+UPGRADE_CODES = frozenset({"protocol_unsupported", "protocol_too_old", "upgrade_required"})
 
 
 class OpenError(LocalError):

@@ -1,0 +1,1 @@
+"""The command line of a replica: `rightfit replica ...`, one module per noun."""

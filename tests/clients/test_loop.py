@@ -1,0 +1,164 @@
+"""The background loop: pushes edits, hears of others', backs off, wakes up. Tests wait for events alone."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from rightfit_client import LocalError, Replica
+from rightfit_client.limits import BACK_OFF_MAX_SECONDS
+from rightfit_client.loop import BackOff
+from rightfit_client.status import Status
+from rightfit_client.testing import HttpAuthority, problem
+
+Open = Callable[..., Replica]
+TIMEOUT_SECONDS = 20
+
+
+class Until:
+    """Waits until a replica's status (or a row) is as wished."""
+
+    def __init__(self, replica: Replica, holds: Callable[[Status], bool]) -> None:
+        self._event = threading.Event()
+        self._holds = holds
+        replica.on_status(self._look)
+        self._look(replica.status())
+
+    def _look(self, status: Status) -> None:
+        if self._holds(status):
+            self._event.set()
+
+    def wait(self) -> None:
+        assert self._event.wait(TIMEOUT_SECONDS)
+
+
+def arrives(replica: Replica, title: str) -> threading.Event:
+    event = threading.Event()
+    replica.subscribe(
+        "work_order", lambda rows: event.set() if title in [row["title"] for row in rows] else None
+    )
+    return event
+
+
+def test_an_edit_on_one_side_arrives_on_the_other(open_replica: Open, authority: HttpAuthority) -> None:
+    ann, bob = open_replica("dev-a"), open_replica("dev-b")
+    there, back = arrives(bob, "hello"), arrives(ann, "good day")
+    ann.start()
+    bob.start()
+    for _ in range(2):
+        assert authority.waiting.acquire(timeout=TIMEOUT_SECONDS)
+    order_id = ann.insert("work_order", title="hello")
+    assert there.wait(TIMEOUT_SECONDS)
+    bob.update("work_order", order_id, title="good day")
+    assert back.wait(TIMEOUT_SECONDS)
+    ann.stop()
+    bob.stop()
+    assert ann.status().state == "up_to_date"
+
+
+def test_the_loop_backs_off_and_a_poke_wakes_it(replica: Replica, authority: HttpAuthority) -> None:
+    offline = Until(replica, lambda status: status.state == "offline")
+    online = Until(replica, lambda status: status.state == "up_to_date" and status.last_synced_at is not None)
+    authority.refuse(problem(503, "unavailable", headers={"Retry-After": "3000"}))
+    replica.insert("work_order", title="x")
+    replica.start()
+    offline.wait()
+    # An edit does not disturb an authority that asked to be left alone; a poke does.
+    replica.insert("work_order", title="y")
+    assert replica.status().pending == 2
+    replica.poke()
+    online.wait()
+    assert replica.status().pending == 0
+
+
+def test_the_loop_waits_for_a_login(
+    replica: Replica, authority: HttpAuthority, make_token: Callable[..., str]
+) -> None:
+    stopped = Until(replica, lambda status: status.state == "needs_login")
+    sent = Until(replica, lambda status: status.last_synced_at is not None and not status.pending)
+    authority.refused_tokens.add(make_token("dev-a"))
+    replica.insert("work_order", title="x")
+    replica.start()
+    stopped.wait()
+    replica.log_in(make_token("dev-a") + "2")
+    sent.wait()
+
+
+def test_the_loop_survives_what_the_authority_answers(replica: Replica, authority: HttpAuthority) -> None:
+    refused = Until(replica, lambda status: status.state == "problem")
+    fine = Until(replica, lambda status: status.last_synced_at is not None)
+    authority.refuse(problem(403, "forbidden"))
+    replica.start()
+    refused.wait()
+    replica.poke()
+    fine.wait()
+
+
+def test_a_broken_long_poll_is_tried_again(replica: Replica, authority: HttpAuthority) -> None:
+    def break_off(_serve: Callable[[], httpx.Response]) -> httpx.Response:
+        raise httpx.ReadError("cut")
+
+    offline = Until(replica, lambda status: status.state == "offline")
+    authority.faults += [None, break_off]
+    replica.start()
+    offline.wait()
+    fine = Until(replica, lambda status: status.state == "up_to_date")
+    replica.poke()
+    fine.wait()
+
+
+def test_syncing_by_hand_beside_the_loop_is_safe(open_replica: Open, authority: HttpAuthority) -> None:
+    ann, bob = open_replica("dev-a"), open_replica("dev-b")
+    ann.start()
+    assert authority.waiting.acquire(timeout=TIMEOUT_SECONDS)
+    bob.insert("work_order", title="from bob")
+    bob.sync()
+    ann.sync()
+    assert len(ann.query("work_order")) == 1
+    with pytest.raises(LocalError) as refused:
+        asyncio.run(ann.run())
+    assert refused.value.code == "already_syncing"
+    ann.start()
+    ann.stop()
+    ann.stop()
+    ann.sync()
+
+
+@pytest.mark.anyio
+async def test_the_loop_runs_in_an_event_loop_too(open_replica: Open, authority: HttpAuthority) -> None:
+    ann, bob = open_replica("dev-a"), open_replica("dev-b")
+    there = arrives(ann, "hello")
+    running = asyncio.create_task(ann.run())
+    assert await asyncio.to_thread(authority.waiting.acquire, timeout=TIMEOUT_SECONDS)
+    bob.insert("work_order", title="hello")
+    await asyncio.to_thread(bob.sync)
+    assert await asyncio.to_thread(there.wait, TIMEOUT_SECONDS)
+    ann.stop()
+    await asyncio.wait_for(running, TIMEOUT_SECONDS)
+    # A task that is cancelled leaves a replica that goes on.
+    running = asyncio.create_task(ann.run())
+    assert await asyncio.to_thread(authority.waiting.acquire, timeout=TIMEOUT_SECONDS)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await asyncio.to_thread(ann.sync)
+    assert ann.status().state == "up_to_date"
+
+
+def test_closing_ends_the_loop(open_replica: Open, authority: HttpAuthority) -> None:
+    replica = open_replica("dev-a")
+    replica.start()
+    assert authority.waiting.acquire(timeout=TIMEOUT_SECONDS)
+    replica.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "rightfit-sync"]
+
+
+def test_pauses_grow_with_jitter_up_to_a_limit() -> None:
+    least, most = BackOff(lambda: 0.0), BackOff(lambda: 1.0)
+    assert [least.next_seconds() for _ in range(4)] == [0.5, 1.0, 2.0, 4.0]
+    assert [most.next_seconds() for _ in range(8)][-2:] == [BACK_OFF_MAX_SECONDS] * 2
+    assert most.next_seconds(100.0) == 100.0 + BACK_OFF_MAX_SECONDS
+    most.reset()
+    assert most.next_seconds() == 1.0
