@@ -14,7 +14,10 @@ INTEGER_MAX = 2**53 - 1
 """The greatest integer that every JSON reader keeps exactly."""
 
 DEPTH_MAX = 32
-"""Nesting of lists and maps inside one value, and of a whole message."""
+"""Nesting of lists and maps in a whole message."""
+
+VALUE_DEPTH_MAX = 24
+"""Nesting of lists and maps inside one value: what a page of the feed puts around it fits into `DEPTH_MAX`."""
 
 TEXT_LENGTH_MAX = 200_000
 """Code points in one text or string value."""

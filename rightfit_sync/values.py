@@ -1,7 +1,7 @@
 """Values: what a field may hold, when two of them are the same, and their canonical bytes.
 
 A value is what JSON can say: null, a boolean, an integer of at most 53 bits, a finite number, a string without
-NUL or lone surrogates, a list or a map with string keys, at most `limits.DEPTH_MAX` deep. Richer types travel as
+NUL or lone surrogates, a list or a map with string keys, at most `limits.VALUE_DEPTH_MAX` deep. Richer types travel as
 strings (a decimal as `"12.50"`, a date as `"2026-05-01"`, bytes as base64), see `schema.types`.
 
 Numbers are the same if they are numerically equal (`1` and `1.0` are one value, since JSON readers in other
@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from rightfit_sync.limits import DEPTH_MAX, INTEGER_MAX, TEXT_LENGTH_MAX
+from rightfit_sync.limits import INTEGER_MAX, TEXT_LENGTH_MAX, VALUE_DEPTH_MAX
 
 Value: TypeAlias = object
 """Any JSON value; code that looks inside narrows it first."""
@@ -65,9 +65,11 @@ def problem(value: Value, depth: int = 0) -> tuple[str, str] | None:
         return None if legal else ("invalid_number", f"{value} is beyond 2^53-1: send it as a string")
     if isinstance(value, float):
         return None if isfinite(value) else ("invalid_number", f"{value} is not a finite number")
-    if depth >= DEPTH_MAX:
-        return "too_deep", f"nested deeper than {DEPTH_MAX} levels"
+    if depth >= VALUE_DEPTH_MAX:
+        return "too_deep", f"nested deeper than {VALUE_DEPTH_MAX} levels"
     if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            return "invalid_type", "a map's keys are texts, as in JSON"
         return _inner_problem([*value.keys(), *value.values()], depth)
     if isinstance(value, list | tuple):
         return _inner_problem(value, depth)
