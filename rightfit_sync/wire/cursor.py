@@ -48,6 +48,8 @@ def verify(opaque: str, key: bytes, *, tenant_id: str, device_id: str) -> Cursor
         content, tag = _bytes(content_text), _bytes(tag_text)
         if not hmac.compare_digest(tag, _tag(content, key)):
             raise ValueError("wrong signature")
+        if opaque != f"{_text(content)}.{_text(tag)}":
+            raise ValueError("not as it was written")
         cursor = msgspec.msgpack.decode(content, type=Cursor)
     except (ValueError, Base64Error, msgspec.MsgspecError) as error:
         message = "the cursor is not one of ours: pull without it"

@@ -1,0 +1,54 @@
+"""Cursors: nobody but the authority writes one, and another tenant's or device's is worth nothing."""
+
+import pytest
+
+from rightfit_sync.errors import RemoteError
+from rightfit_sync.feed import GENESIS
+from rightfit_sync.wire.cursor import Cursor, sign, verify
+
+KEY = b"key of the authority"
+CURSOR = Cursor("tenant-1", "dev-a", "e1", 7, GENESIS, tags_seq=3, backfill=2)
+
+
+def test_a_cursor_tells_its_maker_where_to_go_on() -> None:
+    assert verify(sign(CURSOR, KEY), KEY, tenant_id="tenant-1", device_id="dev-a") == CURSOR
+
+
+def test_B08_any_tampering_is_noticed() -> None:
+    opaque = sign(CURSOR, KEY)
+    forged = {
+        opaque[:index] + ("A" if opaque[index] != "A" else "B") + opaque[index + 1 :]
+        for index in range(len(opaque))
+    }
+    forged |= {
+        opaque[:-1],
+        opaque + "A",
+        opaque + "=",
+        opaque.replace(".", ""),
+        "",
+        ".",
+        "a.b",
+        "é" + opaque,
+        opaque[:9] + "!" + opaque[9:],
+    }
+    for attempt in forged - {opaque}:
+        with pytest.raises(RemoteError) as caught:
+            verify(attempt, KEY, tenant_id="tenant-1", device_id="dev-a")
+        assert (caught.value.code, caught.value.status, caught.value.path) == (
+            "cursor_invalid",
+            400,
+            "cursor",
+        )
+
+
+def test_B08_another_key_makes_no_cursor_of_ours() -> None:
+    with pytest.raises(RemoteError) as caught:
+        verify(sign(CURSOR, b"another key"), KEY, tenant_id="tenant-1", device_id="dev-a")
+    assert caught.value.code == "cursor_invalid"
+
+
+@pytest.mark.parametrize(("tenant_id", "device_id"), [("tenant-2", "dev-a"), ("tenant-1", "dev-b"), ("", "")])
+def test_B08_a_cursor_of_another_tenant_or_device_is_refused(tenant_id: str, device_id: str) -> None:
+    with pytest.raises(RemoteError) as caught:
+        verify(sign(CURSOR, KEY), KEY, tenant_id=tenant_id, device_id=device_id)
+    assert (caught.value.code, caught.value.status) == ("cursor_foreign", 403)
