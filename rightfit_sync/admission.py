@@ -34,6 +34,10 @@ def check(entity: Entity | None, change: Change, schema: Schema) -> Outcome | No
 def _check_shape(change: Change) -> Outcome | None:
     if change.dot.counter < 1 or not change.dot.device_id:
         return rejected("invalid_dot", f"{change.dot} names no change: counters begin at 1")
+    for name in (change.entity_id, change.transaction_id or ""):
+        illegal = text_problem(name)
+        if illegal is not None:
+            return rejected(illegal[0], f"the entity's or transaction's id: {illegal[1]}")
     if change.op in ("delete", "restore") and change.patches:
         return rejected("invalid_op", f"a {change.op} carries no patches: send them as an edit of their own")
     if change.op in ("edit", "resolve") and not change.patches:

@@ -9,7 +9,7 @@ its own edit. Source: docs/explanation/semantics.md, section 4.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import NamedTuple, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -25,7 +25,7 @@ from rightfit_sync.positions import between
 from rightfit_sync.records import Change, Entity, Patch, Sibling
 from rightfit_sync.schema.spec import CONTAINERS, FieldSpec, KindSpec, Schema
 from rightfit_sync.values import Value, same
-from rightfit_sync.view import shown
+from rightfit_sync.view import item_order, shown
 
 
 class Stamp(msgspec.Struct, frozen=True):
@@ -207,29 +207,49 @@ def _elements(entity: Entity, name: str, declared: FieldSpec, value: Value) -> d
 
 def _item_elements(entity: Entity, name: str, items: Sequence[Value]) -> dict[str, Value]:
     wanted: dict[str, Value] = {}
-    last: Value = None
+    last: Place | None = None
     for index, item in enumerate(items):
         if not isinstance(item, Mapping) or "id" not in item:
             raise LocalError("invalid_type", f"{name}[{index}]: an item is a map with an id", name)
-        path = f"{name}/{escape(str(item['id']))}"
-        wanted[path] = position = _position(entity, path, last)
-        last = position if isinstance(position, str) else last
+        item_id = str(item["id"])
+        path = f"{name}/{escape(item_id)}"
+        wanted[path] = position = _position(entity, path, item_id, last)
+        if position is not None:
+            last = Place(position, item_id)
         for field, inner in item.items():
             if field not in ("id", "position"):
                 wanted[f"{path}/{escape(str(field))}"] = inner
     return wanted
 
 
-def _position(entity: Entity, path: str, last: Value) -> Value:
-    """Return the item's own position where it still sorts after `last`, else a new one just after it."""
+class Place(NamedTuple):
+    """Where the former item of a list stands."""
+
+    position: Value
+    item_id: str
+
+
+def _position(entity: Entity, path: str, item_id: str, last: Place | None) -> Value:
+    """Return the item's own position where it still sorts after `last`, else a new one just after it.
+
+    An item that somebody removed while another edited it is shown without a position; it stays so (None), since a
+    routine edit must not settle a conflict that nobody looked at.
+    """
     siblings = entity.fields.get(path, ())
     known = shown(siblings).value if siblings else None
-    before = last if isinstance(last, str) else None
-    if known is not None and (before is None or not isinstance(known, str) or known > before):
+    if known is not None and (last is None or item_order(known, item_id) > item_order(*last)):
         return known
+    if siblings and known is None and any(is_inside(inner, path) for inner in entity.fields):
+        return None
+    before = last.position if last is not None and isinstance(last.position, str) else None
     others = [shown(kept).value for other, kept in entity.fields.items() if _is_beside(other, path)]
     later = [value for value in others if isinstance(value, str) and (before is None or value > before)]
-    return between(before, min(later, default=None) if before is not None else None)
+    try:
+        return between(before, min(later, default=None))
+    except LocalError:
+        # Somebody else's positions leave no room: this item goes just after the former one, and what follows it
+        # moves along.
+        return f"{before or ''}V"
 
 
 def _is_beside(path: str, item: str) -> bool:

@@ -6,15 +6,21 @@ item moves or is inserted by writing one path, and two people may insert at one 
 Source: "fractional indexing" (Figma, 2017; D. Greenspan, Implementing Fractional Indexing, 2020).
 """
 
+import re
+
 from rightfit_sync.errors import LocalError
 
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_POSITION = re.compile(r"[0-9A-Za-z]*[1-9A-Za-z]")
 
 
 def between(left: str | None, right: str | None) -> str:
     """Return a position after `left` and before `right`; None stands for the start or the end of the list."""
+    for position in (left, right):
+        if position is not None and not _POSITION.fullmatch(position):
+            raise LocalError("invalid_position", f"{position!r} is no position: see the module's docstring")
     if left is not None and right is not None and left >= right:
-        raise LocalError("invalid_position", f"there is no room between {left!r} and {right!r}: they are out of order")
+        raise LocalError("invalid_position", f"{left!r} is not before {right!r}: there is no room between")
     return _midpoint(left or "", right)
 
 

@@ -60,10 +60,15 @@ def values(entity: Entity, kind: KindSpec) -> dict[str, Value]:
 def _assemble(spec: FieldSpec, family: Mapping[str, Value]) -> Value:
     if spec.merge == "set":
         elements = (unescape(rest) for rest in family)
-        return sorted(int(element) for element in elements) if spec.type == "int" else sorted(elements)
+        return _integers(elements) if spec.type == "int" else sorted(elements)
     if spec.merge == "map":
         return {unescape(key): value for key, value in sorted(family.items()) if value is not None}
     return _items(family)
+
+
+def _integers(elements: Iterable[str]) -> list[Value]:
+    """Return the integers, sorted; what is none (it was a set of texts in a former schema) is left out."""
+    return [*sorted(int(element) for element in elements if element.removeprefix("-").isdecimal())]
 
 
 def _items(family: Mapping[str, Value]) -> list[Value]:
@@ -73,11 +78,11 @@ def _items(family: Mapping[str, Value]) -> list[Value]:
         if is_inner or value is not None:
             item = items.setdefault(item_id, {"id": unescape(item_id)})
             item[unescape(field) if is_inner else "position"] = value
-    return [*sorted(items.values(), key=_item_order)]
+    return [*sorted(items.values(), key=lambda item: item_order(item.get("position"), str(item["id"])))]
 
 
-def _item_order(item: Mapping[str, Value]) -> tuple[int, float, str, str]:
-    position, item_id = item.get("position"), str(item["id"])
+def item_order(position: Value, item_id: str) -> tuple[int, float, str, str]:
+    """Return what the items of a keyed list are sorted by: other positions, then numbers, then texts; then ids."""
     if isinstance(position, str):
         return 2, 0, position, item_id
     if isinstance(position, int | float) and not isinstance(position, bool):

@@ -15,7 +15,8 @@ its schema is first used. A word that is not registered is a register: the safe 
 | anything unknown | register: kept untouched for readers that know it |
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 
 from rightfit_sync.merge.counter import Counter
 from rightfit_sync.merge.element import SetElement
@@ -25,7 +26,7 @@ from rightfit_sync.merge.once import Once
 from rightfit_sync.merge.policy import Policy
 from rightfit_sync.merge.text import Text
 from rightfit_sync.merge.workflow import Workflow
-from rightfit_sync.paths import unescape
+from rightfit_sync.paths import escape, unescape
 from rightfit_sync.schema.spec import CONTAINERS, FieldSpec, KindSpec
 
 PolicyFactory = Callable[[FieldSpec], Policy]
@@ -41,6 +42,8 @@ _POLICIES: dict[str, PolicyFactory] = {
     "once": Once,
 }
 _ANYTHING = Policy(FieldSpec(type="json"))
+_INTEGER = re.compile(r"0|-?[1-9]\d{0,15}", re.ASCII)
+_ITEM_NAMES = frozenset({"id", "position"})
 
 
 def register_policy(name: str, factory: PolicyFactory) -> None:
@@ -90,7 +93,17 @@ class Rules:
             raise MisplacedPath(f"{name} has no elements: patch {name} itself")
         if len(rest) not in ((1, 2) if declared.merge == "keyed_list" else (1,)) or not all(rest):
             raise MisplacedPath(f"{name} is a {declared.merge}: patch its elements, {name}/<element>")
+        self._check_element(path, declared, rest)
         return self._member(name, declared, None if declared.merge == "set" else unescape(rest[-1]), len(rest))
+
+    @staticmethod
+    def _check_element(path: str, declared: FieldSpec, rest: Sequence[str]) -> None:
+        if "~" in path and any(escape(unescape(segment)) != segment for segment in rest):
+            raise MisplacedPath(f"{path} is not escaped as a path must be: write ~0 for '~' and ~1 for '/'")
+        if declared.merge == "set" and declared.type == "int" and not _INTEGER.fullmatch(rest[0]):
+            raise MisplacedPath(f"{rest[0]!r} is no integer in its shortest form, as this set holds")
+        if len(rest) == 2 and rest[1] in _ITEM_NAMES:
+            raise MisplacedPath(f"every item has its {rest[1]} already: patch the item itself to move it")
 
     def _member(self, name: str, declared: FieldSpec, key: str | None, depth: int) -> Policy:
         if declared.merge == "keyed_list" and depth == 1:

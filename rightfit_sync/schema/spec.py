@@ -87,6 +87,8 @@ class KindSpec(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
             self._check_known("reference", name, [name])
         for name, invariant in self.invariants.items():
             self._check_known(f"invariant {name!r}", name, invariant.fields)
+            if not invariant.fields:
+                raise SchemaError(f"invariant {name!r} names no fields")
 
     def _check_group(self, name: str, group: GroupSpec) -> None:
         self._check_known(f"group {name!r}", name, group.members)
@@ -97,6 +99,8 @@ class KindSpec(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
         for member in group.members:
             if self.fields[member].merge in CONTAINERS:
                 raise SchemaError(f"group {name!r}: {member!r} is a container and cannot be a member")
+            if self.fields[member].merge == "server":
+                raise SchemaError(f"group {name!r}: only the server writes {member!r}, a patch carries all members")
 
     def _check_known(self, what: str, name: str, fields: Sequence[str]) -> None:
         for field in fields:
