@@ -25,7 +25,7 @@ ROUNDS_MAX = 1_000
 
 
 class MemoryDevice:
-    """One device of `subject`; `now` is its clock, milliseconds since 1970 UTC, read at every write."""
+    """One device of `subject`; `clock` is read at every write, milliseconds since 1970 UTC."""
 
     def __init__(
         self,
@@ -33,11 +33,11 @@ class MemoryDevice:
         schema: Schema,
         *,
         subject: str = "everybody",
-        now: Callable[[], int] | None = None,
+        clock: Callable[[], int] | None = None,
     ) -> None:
         self.store = MemoryStore(ReplicaState(device_id, subject))
         self.core = ReplicaCore(self.store, schema)
-        self.now = now or self._tick
+        self.clock = clock or self._tick
         self._ticks = 0
 
     @property
@@ -110,7 +110,7 @@ class MemoryDevice:
     def _write(
         self, key: Key, author: Callable[[Shown, changes.Stamp], Change | None], transaction_id: str | None
     ) -> Change | None:
-        return self.core.write(key, author, self.now(), transaction_id)
+        return self.core.write(key, author, self.clock(), transaction_id)
 
     def request(
         self, changes_max: int = CHANGES_PER_PUSH_MAX, rows_max: int = ROWS_PER_PAGE_MAX

@@ -38,7 +38,7 @@ class World:
         self._time = 1_000_000
         for name in [f"dev{letter}" for letter in "abcdefgh"[:devices]]:
             skew = self.random.choice([0, 0, -500_000, 10**9])
-            self.devices[name] = MemoryDevice(name, SCHEMA, now=lambda skew=skew: self._clock() + skew)  # type: ignore[misc]
+            self.devices[name] = MemoryDevice(name, SCHEMA, clock=lambda skew=skew: self._clock() + skew)  # type: ignore[misc]
             self.authority.register(name, "everybody")
 
     def _clock(self) -> int:
@@ -222,7 +222,7 @@ class World:
         entity = device.entity(key)
         if write.planted or entity is None or not device.view(key):
             return
-        change = device.core.retry(former.dot, device.now())
+        change = device.core.retry(former.dot, device.clock())
         write.is_retried = True
         if change is None:
             return
