@@ -1,4 +1,5 @@
-"""The embedded servers: data outlives a restart and every kind of kill, and each refusal says what to do."""
+"""The embedded servers: data outlives a restart and every kind of kill, and each refusal says what to
+do."""
 
 import contextlib
 import multiprocessing
@@ -119,7 +120,8 @@ def test_servers_of_a_killed_holder_are_ended_and_their_data_kept(directory: Pat
 
 
 def test_a_pid_file_naming_a_stranger_is_stale(directory: Path) -> None:
-    """In a container the same few process ids come back: the one in the file lives, and is not PostgreSQL."""
+    """In a container the same few process ids come back: the one in the file lives, and is not
+    PostgreSQL."""
     with start_postgres(directory) as server:
         write(server, "kept")
         lines = (directory / "data" / "postmaster.pid").read_text().splitlines()

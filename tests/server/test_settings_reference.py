@@ -13,5 +13,7 @@ def line(row: SettingRow) -> str:
 
 
 def test_every_setting_stands_in_the_reference_as_it_is() -> None:
-    documented = [text for text in REFERENCE.read_text(encoding="utf-8").splitlines() if text.startswith("| `")]
+    documented = [
+        text for text in REFERENCE.read_text(encoding="utf-8").splitlines() if text.startswith("| `")
+    ]
     assert documented == [line(row) for row in settings_table()]
