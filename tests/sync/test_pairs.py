@@ -1,8 +1,8 @@
 """Every pair of concurrent edits, for every policy: base, one edit, another, each over all of a small world.
 
 The judge below knows who had seen what, since it deals the cards: both writers saw the base and not each
-other. It looks at the final siblings and conflict records alone, never at an outcome, and asks that no written
-value is gone.
+other. It looks at the final siblings and conflict records alone, never at an outcome, and asks that no value
+that was written is gone.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -92,9 +92,8 @@ class Writer:
 
 def flat(path: str, value: Json) -> dict[str, Json]:
     if path in GROUPS:
-        return {
-            member: value[member] if isinstance(value, dict) else None for member in GROUPS[path]["members"]
-        }
+        names = {"led": ["stage", "by"], "span": ["start", "end"]}[path]
+        return {name: value[name] if isinstance(value, dict) else None for name in names}
     return {path: value}
 
 

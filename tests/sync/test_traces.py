@@ -15,8 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
+import msgspec
 import pytest
 
+from rightfit_sync import Change, Entity, Schema, Stamp, changes, view
+from rightfit_sync.apply import apply as apply_change
+from rightfit_sync.causality.dot import Dot
+from rightfit_sync.testing.authority import MemoryAuthority
+from rightfit_sync.testing.device import MemoryDevice
 from rightfit_sync.text import apply, diff, invert, merge
 
 CHECKOUT = Path(__file__).parents[2]
@@ -123,3 +129,97 @@ def test_the_concurrent_trace_ends_in_its_text_on_both_replicas_and_the_authorit
         for edit in edits[1 - agent][copy.holds[1 - agent] :]:
             copy.take(edit)
     assert [copy.text == trace["endContent"] for copy in (*replicas, authority)] == [True, True, True]
+
+
+NOTE = ("note", "1")
+SCHEMA = msgspec.convert(
+    {
+        "schema_version": 1,
+        "kinds": {
+            "note": {"fields": {"body": {"merge": "text", "on_overlap": "merge"}}, "audience": ["everybody"]},
+        },
+    },
+    Schema,
+)
+KEYSTROKES_PER_PUSH = 20
+
+
+@dataclass
+class Holder:
+    """One copy of the record, and how many changes of each agent went into it, through `apply`."""
+
+    entity: Entity | None = None
+    holds: list[int] = field(default_factory=lambda: [0, 0])
+
+    @property
+    def text(self) -> str:
+        return "" if self.entity is None else str(view(self.entity, SCHEMA).get("body", ""))
+
+    def take(self, change: Change) -> None:
+        self.entity, outcome = apply_change(self.entity, change, SCHEMA)
+        assert outcome.status in ("applied", "merged"), outcome
+
+    def take_of(self, agent: int, change: Change) -> None:
+        self.take(change)
+        self.holds[agent] += 1
+
+    def edit(self, agent: int, wanted: str) -> Change | None:
+        assert self.entity is not None
+        stamp = Stamp(Dot(f"agent-{agent}", self.holds[agent] + 1), sum(self.holds))
+        return changes.edit(self.entity, {"body": wanted}, stamp, SCHEMA)
+
+
+def test_the_concurrent_trace_ends_in_its_text_through_apply_on_two_replicas_and_an_authority() -> None:
+    """Each replica takes the changes in the order in which its agent saw them, the authority as published.
+
+    No one order passes through all texts that the two agents saw, so their copies exchange changes directly.
+    """
+    trace = load("friendsforever")
+    replicas, authority = (Holder(), Holder()), Holder()
+    birth = changes.create(*NOTE, {"body": ""}, Stamp(Dot("birth", 1), 0), SCHEMA)
+    for holder in (*replicas, authority):
+        holder.take(birth)
+    made: tuple[list[Change], list[Change]] = ([], [])
+    for transaction, seen in zip(trace["txns"], seen_by(trace["txns"]), strict=True):
+        writer = transaction["agent"]
+        replica = replicas[writer]
+        for change in made[1 - writer][replica.holds[1 - writer] : seen[1 - writer]]:
+            replica.take_of(1 - writer, change)
+        assert replica.holds == seen
+        own = replica.edit(writer, edited(replica.text, transaction))
+        assert own is not None
+        made[writer].append(own)
+        replica.take_of(writer, own)
+        authority.take_of(writer, own)
+    for agent, replica in enumerate(replicas):
+        for change in made[1 - agent][replica.holds[1 - agent] :]:
+            replica.take_of(1 - agent, change)
+    assert [holder.text == trace["endContent"] for holder in (*replicas, authority)] == [True, True, True]
+    for holder in (*replicas, authority):
+        assert holder.entity is not None
+        assert len(holder.entity.fields["body"]) == 1
+        assert holder.entity.version_vector == {"birth": 1, "agent-0": len(made[0]), "agent-1": len(made[1])}
+
+
+def test_the_sequential_trace_ends_in_its_text_through_two_replicas_and_an_authority() -> None:
+    """Keystroke by keystroke into an outbox, pushed every so often, decided, pulled by another replica."""
+    trace = load("sveltecomponent")
+    authority = MemoryAuthority(SCHEMA)
+    authority.grant("everybody", ["everybody"])
+    writer, reader = MemoryDevice("writer", SCHEMA), MemoryDevice("reader", SCHEMA)
+    for device in (writer, reader):
+        authority.register(device.device_id, "everybody")
+    writer.create(NOTE, {"body": ""})
+    text = ""
+    for place, transaction in enumerate(trace["txns"]):
+        text = edited(text, transaction)
+        writer.edit(NOTE, {"body": text})
+        if place % KEYSTROKES_PER_PUSH == 0:
+            writer.sync(authority, place)
+    for device in (writer, reader):
+        device.sync(authority, len(trace["txns"]))
+        assert device.view(NOTE) == {"body": trace["endContent"]}
+        assert not device.store.acknowledged()
+    held = authority.entity(NOTE)
+    assert held is not None
+    assert view(held, SCHEMA) == {"body": trace["endContent"]}
