@@ -1,7 +1,7 @@
 """The histories that broke earlier drafts, by their number in docs/explanation/semantics.md, section 11.
 
-Where a device or the authority matters they run through `ReplicaCore` and `ingest.decide`, else through `apply`
-and `join`. What needs a healing protocol (asking which dots are spent, offering state after a restore) is done
+Where a device or the authority matters they run through `ReplicaCore` and `ingest.decide`, else through
+`apply` and `join`. What needs a healing protocol (asking which dots are spent, offering state) is done
 by hand here: the healing itself belongs to the simulator.
 """
 
