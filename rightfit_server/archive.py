@@ -23,6 +23,7 @@ from typing import IO, Final
 
 import msgspec
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from rightfit_server.postgres.administration import TenantRow, list_tenants
 from rightfit_server.postgres.epoch import begin_epoch
@@ -63,10 +64,10 @@ def back_up(owner_url: str, programs: str, signing_keys: str, file: Path) -> Man
     try:
         for private in (dump, fresh):
             os.close(os.open(private, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
-        wanted = [f"--schema={name}" for name in SCHEMAS]
-        _run(programs, "pg_dump", "--format=custom", *wanted, f"--file={dump}", f"--dbname={owner_url}")
         with psycopg.connect(owner_url) as connection:
             tenants = list_tenants(connection)
+        wanted = [f"--schema={name}" for name in SCHEMAS]
+        _run(programs, "pg_dump", owner_url, "--format=custom", *wanted, f"--file={dump}")
         keys = signing_keys.encode("ascii")
         manifest = Manifest(
             archive_format=ARCHIVE_FORMAT,
@@ -122,20 +123,26 @@ def put_back(file: Path, owner_url: str, programs: str, schema: Schema) -> tuple
         if found != dict(manifest.sha256):
             raise ArchiveError(f"{file} is damaged: its digests are wrong")
         once = ("--exit-on-error", "--single-transaction", "--no-owner", "--no-privileges")
-        _run(programs, "pg_restore", *once, f"--dbname={owner_url}", str(dump))
+        _run(programs, "pg_restore", owner_url, *once, str(dump))
     finally:
         dump.unlink(missing_ok=True)
     migrate(owner_url, schema=schema)
     with psycopg.connect(owner_url) as connection:
-        for tenant in manifest.tenants:
+        for tenant in list_tenants(connection):
             begin_epoch(connection, tenant.tenant_id)
     return manifest, keys.decode("ascii")
 
 
-def _run(programs: str, name: str, *arguments: str) -> None:
+def _run(programs: str, name: str, owner_url: str, *arguments: str) -> None:
     program = str(Path(programs) / name) if programs else name
+    # Everybody on the machine can read a process's arguments.
+    parts = {key: str(value) for key, value in conninfo_to_dict(owner_url).items() if value is not None}
+    secret = {"PGPASSWORD": parts.pop("password")} if "password" in parts else {}
+    command = [program, f"--dbname={make_conninfo(**parts)}", *arguments]
     try:
-        done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, env={**os.environ, **secret}, capture_output=True, text=True, check=False
+        )
     except FileNotFoundError as error:
         raise ArchiveError(
             f"{name} is not installed here: it comes with PostgreSQL's client programs"

@@ -88,11 +88,14 @@ def server_evidence(owner_url: str, tenant_id: str) -> ServerEvidence:
 
 
 def replica_evidence(path: Path, schema: Schema) -> ReplicaEvidence:
-    """Read the replica's file at `path`; its owner may have it open."""
+    """Read the replica's file at `path`, which nobody has open.
+
+    Two SQLite libraries in one process, each with a connection to one file, would undo each other's locks.
+    """
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
         connection.row_factory = sqlite3.Row
         views = {
-            (name, str(row["entity_id"])): screen(row, kind)
+            (name, str(row["entity_id"])): screen(dict(row), kind)
             for name, kind in schema.kinds.items()
             for row in connection.execute(f'SELECT * FROM "{name}"')  # noqa: S608 - names of our own schema.
         }
@@ -114,20 +117,10 @@ def _trunk(connection: sqlite3.Connection) -> Iterator[Row]:
         yield msgspec.msgpack.decode(packed, type=Row)
 
 
-def screen(row: sqlite3.Row, kind: KindSpec) -> dict[str, Value]:
+def screen(row: Mapping[str, object], kind: KindSpec) -> dict[str, Value]:
     """Return `{field: JSON value}` of a row of a view table; what holds nothing is left out."""
     shown = {name: _value(spec, row[name]) for name, spec in kind.fields.items()}
     return without_nothing(shown)
-
-
-def screen_of(path: Path, schema: Schema, key: Key) -> dict[str, Value]:
-    """Return what the replica's screen shows of one record; empty where it shows none."""
-    kind, entity_id = key
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        connection.row_factory = sqlite3.Row
-        query = f'SELECT * FROM "{kind}" WHERE entity_id = ?'  # noqa: S608 - a name of our own schema.
-        row = connection.execute(query, [entity_id]).fetchone()
-    return {} if row is None else screen(row, schema.kinds[kind])
 
 
 def without_nothing(document: Mapping[str, Value]) -> dict[str, Value]:

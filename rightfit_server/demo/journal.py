@@ -58,9 +58,15 @@ class Journal:
     """Appends to one file; every process has its own, `entries_of` reads several."""
 
     def __init__(self, path: Path) -> None:
+        _cut_half_a_line(path)
         self._file = path.open("ab")
         self._held: list[int] | None = None
         self._number = max((entry.write.number for entry in entries_of([path])), default=0)
+
+    @property
+    def number(self) -> int:
+        """The number of the last write."""
+        return self._number
 
     @contextmanager
     def writing(
@@ -117,3 +123,10 @@ def entries_of(paths: Sequence[Path]) -> list[Entry]:
             Entry(line.write, line.write.number in durable) for line in lines if line.write is not None
         ]
     return entries
+
+
+def _cut_half_a_line(path: Path) -> None:
+    """Remove a last line that a crash has cut off, so that the next one begins at its own beginning."""
+    if path.exists():
+        whole = path.read_bytes().rpartition(b"\n")
+        os.truncate(path, len(whole[0]) + len(whole[1]))

@@ -79,14 +79,14 @@ def perform(
     with ExitStack() as exits:
         people = [exits.enter_context(_person(stack, folder, *role)) for role in _CAST]
         play(Cast(*people), plan, tell)
-        if sabotage is not None:
-            sabotage(stack)
-        return judge(stack, people)
+    if sabotage is not None:
+        sabotage(stack)
+    return judge(stack, people)
 
 
-def judge(stack: Stack, people: Sequence[Person]) -> Verdict:
-    """Return the verdict on what `people` did to the database of `stack`."""
-    server = server_evidence(stack.owner_url, TENANT)
+def judge(stack: Stack, people: Sequence[Person], tenant_id: str = TENANT) -> Verdict:
+    """Return the verdict on what `people`, whose devices are put away, did to the database of `stack`."""
+    server = server_evidence(stack.owner_url, tenant_id)
     replicas = {person: person.evidence() for person in people}
     kept = frozenset(dot for evidence in replicas.values() for dot in evidence.rejected)
     entries = entries_of([person.journal_path for person in people])

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rightfit_server.demo.accounts import LIFE
-from rightfit_server.demo.evidence import Key, ReplicaEvidence, replica_evidence, screen_of
+from rightfit_server.demo.evidence import Key, ReplicaEvidence, replica_evidence, screen
 from rightfit_server.demo.journal import Journal
 from rightfit_server.demo.link import Link
-from rightfit_server.domain.hpd.record import entity_id
+from rightfit_server.domain.hpd.record import entity_id as made_id
 from rightfit_server.ports.replica import ReplicaPort
 from rightfit_sync.conflicts import Conflict
 from rightfit_sync.schema.spec import Schema
@@ -36,7 +36,7 @@ class Person:
         self._path = path
         self._schema = schema
         self._journal = Journal(self.journal_path)
-        self._made = 0
+        self._made = self._journal.number
 
     @property
     def journal_path(self) -> Path:
@@ -44,17 +44,24 @@ class Person:
         return self._path.with_suffix(".journal")
 
     def evidence(self) -> ReplicaEvidence:
-        """Return what the replica's file holds."""
+        """Return what the replica's file holds, once the device is put away."""
         return replica_evidence(self._path, self._schema)
 
     def screen(self, key: Key) -> dict[str, Value]:
         """Return what the screen shows of one record."""
-        return screen_of(self._path, self._schema, key)
+        kind, entity_id = key
+        query = f'SELECT * FROM "{kind}" WHERE entity_id = ?'  # noqa: S608 - a name of our own schema.
+        rows = self.replica.select(query, (entity_id,))
+        return screen(rows[0], self._schema.kinds[kind]) if rows else {}
+
+    def count(self, kind: str) -> int:
+        """Return how many records of a kind the replica shows."""
+        return len(self.replica.select(f'SELECT 1 FROM "{kind}"'))  # noqa: S608 - as above.
 
     def insert(self, kind: str, values: Mapping[str, Value], name: str | None = None) -> Key:
         """Make a record."""
         self._made += 1
-        made = name or entity_id(kind, self.name, str(self._made))
+        made = name or made_id(kind, self.name, str(self._made))
         with self._journal.writing(self.name, "create", kind, made, wrote=values):
             self.replica.insert(kind, values, entity_id=made)
         return kind, made

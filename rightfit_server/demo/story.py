@@ -4,7 +4,7 @@ Each step is a function that says what happens (`tell`) and does it; `play` is t
 anybody's: the story needs a dozen open work orders, whichever they are.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -59,8 +59,7 @@ def take_stock(cast: Cast, plan: Plan, tell: Tell) -> None:
         for record in plan.records:
             office.insert(record.kind, record.values, record.entity_id)
     office.sync()
-    counts = ", ".join(f"{kind} {count}" for kind, count in plan.counts().items())
-    tell(f"The office imports {sum(plan.rows.values())} rows as records: {counts}.")
+    tell(f"The office imports {sum(plan.rows.values())} rows as records: {_counted(plan.counts())}.")
     tell(f"{plan.placeholders} properties are placeholders: no line of the files is about them alone.")
 
 
@@ -85,9 +84,8 @@ def hand_out_jobs(cast: Cast, plan: Plan, tell: Tell) -> Jobs:
     office.sync()
     for contractor in (cast.plumber, cast.electrician):
         contractor.sync()
-        seen = contractor.evidence().views
-        mine = sum(kind == "work_order" for kind, _ in seen)
-        tell(f"{contractor.title} sees {mine} jobs and what belongs to them, {len(seen)} records in all.")
+        seen = {kind: contractor.count(kind) for kind in plan.counts()}
+        tell(f"{contractor.title} sees what is assigned, and what belongs to it: {_counted(seen)}.")
     return jobs
 
 
@@ -229,6 +227,10 @@ def settle_offline(cast: Cast, tell: Tell) -> None:
     for person in (*cast, *cast):
         person.sync()
     tell(f"All sync. {len(office.replica.conflicts())} conflicts stay open until somebody decides.")
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{kind} {count}" for kind, count in counts.items() if count)
 
 
 def _append_note(person: Person, key: Key, sentence: str) -> None:

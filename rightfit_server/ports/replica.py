@@ -34,8 +34,8 @@ class ReplicaPort(Protocol):
     def get(self, kind: str, entity_id: str) -> dict[str, object] | None:
         """Return one entity, or None."""
 
-    def query(self, kind: str, where: str = "", params: tuple[object, ...] = ()) -> list[dict[str, object]]:
-        """Return the entities of a kind for which `where` holds."""
+    def select(self, sql: str, params: tuple[object, ...] = ()) -> list[dict[str, object]]:
+        """Return what any reading SQL gives, columns as SQLite has them."""
 
     def insert(self, kind: str, values: Mapping[str, object], /, *, entity_id: str | None = None) -> str:
         """Create an entity and return its id."""
