@@ -159,7 +159,7 @@ def rebuild(opened: OpenFile, former: Schema) -> None:
     """Make view tables and conflicts anew from trunk and outbox; call it inside a transaction."""
     opened.unit.open_guard()
     migrate(opened.connection, former, opened.tables)
-    for keys in _chunks(opened.store.keys(), KEYS_PER_CHUNK):
+    for keys in _chunks(opened.store.entity_keys(), KEYS_PER_CHUNK):
         opened.store.put_views({key: opened.core.shown(key) for key in keys})
 
 

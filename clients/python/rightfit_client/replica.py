@@ -13,25 +13,27 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import httpx
+import msgspec
 from sqlite_utils import Database
 
 from rightfit_client.activity import Activity
 from rightfit_client.claims import Claims, read_claims
 from rightfit_client.credentials import Credentials, TokenSource
+from rightfit_client.doctor import Finding, examine, repair
 from rightfit_client.errors import LocalError, OpenError
 from rightfit_client.exchange import LAST_SYNCED, Exchange, Synced
 from rightfit_client.history import History, history
-from rightfit_client.layout import meta
+from rightfit_client.layout import meta, put_meta
 from rightfit_client.live import Callback, LiveQueries, Subscription
 from rightfit_client.loop import LoopThread, SyncLoop, drive
 from rightfit_client.opening import OpenFile, Upgrade, open_file, open_for_reading
 from rightfit_client.query import Params, Query, Rows, Select
 from rightfit_client.reading import Reader
 from rightfit_client.status import Progress, Status, state_of
-from rightfit_client.transport import AsyncHttpTransport, HttpTransport
+from rightfit_client.transport import AsyncHttpTransport, HttpRequest, HttpTransport
 from rightfit_client.writing import Writer
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.conflicts import Conflict
@@ -39,6 +41,8 @@ from rightfit_sync.outbox import Entry
 from rightfit_sync.records import Change
 from rightfit_sync.schema.spec import Schema
 from rightfit_sync.store import Rejected, ReplicaState
+
+_URL: Final = "url"
 
 Clock = Callable[[], int]
 """Milliseconds since 1970 UTC. For people and for display order alone: nothing breaks where it is wrong."""
@@ -58,7 +62,7 @@ class Replica:
         self._opened = opened
         self._store = opened.store
         self._clock = clock
-        self._url = url
+        self._url = url = _remembered_url(opened, url)
         self._http = http
         self._credentials = Credentials(source, self._check_claims)
         self._transport = HttpTransport(url, self._credentials, http.transport) if url is not None else None
@@ -116,6 +120,11 @@ class Replica:
     def path(self) -> Path:
         """Where the file is."""
         return self._opened.path
+
+    @property
+    def url(self) -> str | None:
+        """Where the authority is, as far as the file knows."""
+        return self._url
 
     @property
     def device_id(self) -> str:
@@ -280,6 +289,13 @@ class Replica:
         self._activity.forget_problem()
         self.poke()
 
+    def refresh_token(self) -> str:
+        """Ask the authority for a fresh token for this device, use it, and return it to be kept."""
+        body = self._connected().fetch(HttpRequest("POST", "/v1/token"))
+        token = msgspec.json.decode(body, type=_Token).token
+        self._credentials.put(token)
+        return token
+
     def resync(self) -> None:
         """Forget the copy and keep the outbox: the next syncs fetch everything again."""
         with self._activity.exclusive:
@@ -314,6 +330,16 @@ class Replica:
             schema_version=self.schema.schema_version,
             authority_schema_version=activity.authority_schema_version,
         )
+
+    def examine(self) -> list[Finding]:
+        """Return what a look at the file's health found; nothing is changed."""
+        return examine(self._opened)
+
+    def repair(self) -> None:
+        """Make everything anew that follows from trunk and outbox (view tables, conflicts, guards)."""
+        if self._opened.is_read_only:
+            raise LocalError("read_only", "this replica is open for reading alone: open it without read_only")
+        repair(self._opened)
 
     def on_status(self, listener: Callable[[Status], None]) -> None:
         """Call `listener` whenever the status may have changed, on the thread that changed it."""
@@ -405,6 +431,19 @@ class Replica:
         if state.device_id != claims.device:
             message = f"this replica is {state.device_id}, the token is for {claims.device}: use its file"
             raise OpenError("other_device", message, "token")
+
+
+def _remembered_url(opened: OpenFile, url: str | None) -> str | None:
+    """Return the authority's URL, the one given last where none is given now."""
+    known = meta(opened.connection, _URL)
+    if url is not None and url != known and not opened.is_read_only:
+        with opened.unit.transaction():
+            put_meta(opened.connection, _URL, url)
+    return url or known
+
+
+class _Token(msgspec.Struct, frozen=True):
+    token: str
 
 
 class HttpOptions:

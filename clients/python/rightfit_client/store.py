@@ -265,7 +265,7 @@ class SqliteStore:
         sql = "SELECT conflict FROM rightfit_conflict WHERE conflict_id = ?"
         return next(iter(self._read_conflicts(self._all(sql, (conflict_id,)))), None)
 
-    def keys(self) -> list[Key]:
+    def entity_keys(self) -> list[Key]:
         """Return every entity that trunk or outbox know."""
         sql = "SELECT kind, entity_id FROM rightfit_trunk UNION SELECT kind, entity_id FROM rightfit_outbox"
         return [(str(kind), str(entity_id)) for kind, entity_id in self._all(sql)]

@@ -19,10 +19,12 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import time_ns
 from typing import TypeAlias
+from urllib.parse import unquote
 
 import httpx
 import msgspec
 
+from rightfit_client.transport import SYNC_PATH
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.limits import PUSH_BYTES_MAX
 from rightfit_sync.schema.spec import Schema
@@ -33,9 +35,11 @@ from rightfit_sync.wire.messages import Problem, SyncRequest
 _LONG_POLL_SECONDS_MAX = 20
 
 
-def token_for(device_id: str, subject: str = "ann", tenant: str = TENANT_ID) -> str:
-    """A token as the server's, but for its signature: a device does not check that."""
-    claims = {"tenant": tenant, "sub": subject, "device": device_id, "exp": 4_000_000_000}
+def token_for(
+    device_id: str, subject: str = "ann", tenant: str = TENANT_ID, *, expires_at: int = 4_000_000_000
+) -> str:
+    """Return a token as the server's, but for its signature: a device does not check that."""
+    claims = {"tenant": tenant, "sub": subject, "device": device_id, "exp": expires_at}
     parts = [{"alg": "HS256"}, claims, "signature"]
     return ".".join(urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts)
 
@@ -47,8 +51,8 @@ Fault: TypeAlias = Callable[[Callable[[], httpx.Response]], httpx.Response]
 class HttpAuthority(httpx.BaseTransport, httpx.AsyncBaseTransport):
     """`memory` behind the server's routes.
 
-    `faults` are taken one per request (None: no fault), `exchanges` are what was asked, `fetched` the
-    bodies of other routes by path. `waiting` is released whenever a long poll begins to wait.
+    `faults` are taken one per request (None: no fault), `exchanges` are what was asked. `waiting` is released
+    whenever a long poll begins to wait.
     """
 
     def __init__(self, schema: Schema) -> None:
@@ -57,7 +61,6 @@ class HttpAuthority(httpx.BaseTransport, httpx.AsyncBaseTransport):
         self.exchanges: list[SyncRequest] = []
         self.body_bytes_max = PUSH_BYTES_MAX
         self.refused_tokens: set[str] = set()
-        self.fetched: dict[str, bytes] = {}
         self.clock: Callable[[], int] = lambda: time_ns() // 1_000_000
         self.news = threading.Condition()
         self.waiting = threading.Semaphore(0)
@@ -124,13 +127,13 @@ class HttpAuthority(httpx.BaseTransport, httpx.AsyncBaseTransport):
         token = request.headers["authorization"].removeprefix("Bearer ")
         if token in self.refused_tokens:
             return problem(401, "token_expired")
-        if request.url.path in self.fetched:
-            return httpx.Response(200, content=self.fetched[request.url.path])
+        claims = json.loads(_decoded(token.split(".")[1]))
+        if request.url.path != SYNC_PATH:
+            return self._fetch(request.url.path, claims)
         if len(body) > self.body_bytes_max:
             return problem(413, "too_large")
         if request.headers.get("content-encoding") == "zstd":
             body = decompress(body)
-        claims = json.loads(_decoded(token.split(".")[1]))
         try:
             message = decode(body, request.headers["content-type"], SyncRequest)
             self.exchanges.append(message)
@@ -145,6 +148,19 @@ class HttpAuthority(httpx.BaseTransport, httpx.AsyncBaseTransport):
         with self.news:
             self.news.notify_all()
         return httpx.Response(200, content=encode(response), headers={"Content-Type": MSGPACK})
+
+    def _fetch(self, path: str, claims: Mapping[str, str]) -> httpx.Response:
+        """Answer one of the other routes."""
+        if path == "/v1/schema":
+            return httpx.Response(200, content=msgspec.json.encode(self.memory.schema))
+        if path == "/v1/token":
+            return httpx.Response(200, json={"token": token_for(claims["device"], claims["sub"])})
+        key = tuple(unquote(part) for part in path.removeprefix("/v1/entities/").split("/")[:2])
+        found = [one for one in self.memory.history if (one.change.kind, one.change.entity_id) == key]
+        if not found:
+            return problem(404, "not_found")
+        entries = [{"change": one.change, "outcome": one.outcome} for one in found]
+        return httpx.Response(200, content=msgspec.json.encode({"history": entries}))
 
     def _wait(self, request: httpx.Request, device_id: str, message: SyncRequest) -> None:
         def is_over() -> bool:
@@ -203,7 +219,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         url = f"http://localhost{self.path}"
         answer = self.server.authority.answer(
-            httpx.Request("POST", url, headers=dict(self.headers.items()), content=body)
+            httpx.Request(self.command, url, headers=dict(self.headers.items()), content=body)
         )
         self.send_response(answer.status_code)
         self.send_header("Content-Type", answer.headers.get("content-type", JSON))

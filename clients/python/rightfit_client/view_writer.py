@@ -56,11 +56,12 @@ class ViewWriter:
         found = [
             (*key, one.conflict_id, one.path, one.reason, msgspec.msgpack.encode(one))
             for key, shown in views.items()
-            for one in self._conflicts(shown, trunks.get(key))
+            for one in self.conflicts(shown, trunks.get(key))
         ]
         self._connection.executemany(_REMEMBER, found)
 
-    def _conflicts(self, shown: Shown, row: Row | None) -> Collection[Conflict]:
+    def conflicts(self, shown: Shown, row: Row | None) -> Collection[Conflict]:
+        """Return the open conflicts of one entity; `row` is its trunk."""
         if shown.entity is None:
             return ()
         if row is None:

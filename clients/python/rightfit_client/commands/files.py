@@ -1,0 +1,92 @@
+"""`export`, `import`, `doctor`: the replica's file and other files."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+import rich_click as click
+from rich.console import Console
+
+from rightfit_client.commands.naming import complete_kind
+from rightfit_client.commands.options import answer, command, reading, writing
+from rightfit_client.doctor import Finding
+from rightfit_client.portable import export_csv, export_json, import_csv, import_json
+
+_DAMAGED = 7
+
+
+@click.command()
+@click.argument("kind", required=False, shell_complete=complete_kind)
+@click.option("--format", "form", type=click.Choice(["json", "csv"]), default="json", show_default=True)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file to write; without it, the screen.",
+)
+@command
+def export(path: Path, as_json: bool, kind: str | None, form: str, output: Path | None) -> None:
+    """Write all records, or those of one kind, to a file."""
+    if form == "csv" and kind is None:
+        raise click.UsageError("a CSV file holds one kind: name it, or use --format json")
+    with reading(path) as replica, _stream(output) as stream:
+        count = (
+            export_json(replica, stream, kind) if form == "json" else export_csv(replica, stream, kind or "")
+        )
+    if output is not None:
+        words = f"{count} records are in {output}"
+        answer({"exported": count, "file": str(output)}, as_json, lambda console: console.print(words))
+
+
+@contextmanager
+def _stream(output: Path | None) -> Iterator[TextIO]:
+    if output is None:
+        yield sys.stdout
+        return
+    with output.open("w", encoding="utf-8", newline="") as stream:
+        yield stream
+
+
+@click.command("import")
+@click.argument("source", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--kind", shell_complete=complete_kind, help="The kind of the rows; a whole export names its own."
+)
+@command
+def import_records(path: Path, as_json: bool, source: Path, kind: str | None) -> None:
+    """Take in a JSON or CSV file: all of it or nothing."""
+    is_table = source.suffix.lower() == ".csv"
+    if is_table and kind is None:
+        raise click.UsageError("say of which kind the rows are: --kind")
+    with writing(path) as replica, source.open(encoding="utf-8", newline="") as stream:
+        done = import_csv(replica, stream, kind or "") if is_table else import_json(replica, stream, kind)
+    words = f"{done.inserted} made, {done.updated} changed, {done.unchanged} as they were: wait to be synced"
+    answer(done, as_json, lambda console: console.print(words))
+
+
+@click.command()
+@click.option("--repair", is_flag=True, help="Make anew what follows from the rest.")
+@command
+@click.pass_context
+def doctor(context: click.Context, path: Path, as_json: bool, repair: bool) -> None:
+    """Look at the health of the replica's file."""
+    if repair:
+        with writing(path) as replica:
+            replica.repair()
+            found = replica.examine()
+    else:
+        with reading(path) as replica:
+            found = replica.examine()
+    answer(found, as_json, lambda console: _draw_findings(console, found))
+    if not all(finding.holds for finding in found):
+        context.exit(_DAMAGED)
+
+
+def _draw_findings(console: Console, found: list[Finding]) -> None:
+    for finding in found:
+        mark = "[green]ok[/green]   " if finding.holds else "[red]wrong[/red]"
+        console.print(f"{mark} {finding.check}" + (f" ({finding.detail})" if finding.detail else ""))
+        if finding.remedy:
+            console.print(f"      {finding.remedy}")

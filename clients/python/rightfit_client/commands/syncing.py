@@ -1,0 +1,119 @@
+"""`status` and `sync`: where the replica stands, and bringing it up to date."""
+
+import contextlib
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+import rich_click as click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bar
+
+from rightfit_client.claims import read_claims
+from rightfit_client.commands.options import answer, command, keep_token, kept_token, reading, writing
+from rightfit_client.exchange import Synced
+from rightfit_client.replica import Replica
+from rightfit_client.status import Progress, Status
+
+_REFRESH_BEFORE_SECONDS = 7 * 86_400
+_REMEDIES = {
+    "rejected": "look at `rightfit replica rejected`",
+    "conflict": "look at `rightfit replica conflicts`",
+    "pending": "run `rightfit replica sync`",
+}
+
+
+@click.command()
+@command
+def status(path: Path, as_json: bool) -> None:
+    """Show where the replica stands; works while another process has it open."""
+    with reading(path) as replica:
+        found = replica.status()
+    answer(found, as_json, lambda console: draw_status(console, found))
+
+
+def draw_status(console: Console, found: Status) -> None:
+    """Draw a status for people."""
+    remedy = _REMEDIES.get(found.state, "")
+    console.print(f"[bold]{found.state}[/bold]" + (f": {remedy}" if remedy else ""))
+    synced = "never" if found.last_synced_at is None else _ago(found.last_synced_at)
+    for name, value in {
+        "pending": found.pending,
+        "conflicts": found.conflicts,
+        "rejected": found.rejected,
+        "last news": synced,
+        "subject": found.subject or "nobody yet",
+        "device": found.device_id,
+        "schema": found.schema_version,
+    }.items():
+        console.print(f"  {name:10} {value}")
+
+
+def _ago(milliseconds: int) -> str:
+    seconds = max(0, int(time.time() - milliseconds / 1000))
+    for size, word in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {word} ago"
+    return f"{seconds} seconds ago"
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Stay, and keep syncing until Ctrl-C.")
+@command
+def sync(path: Path, as_json: bool, watch: bool) -> None:
+    """Send what is pending and fetch what is new."""
+    with writing(path) as replica:
+        if watch:
+            _watch(replica, as_json=as_json)
+            return
+        synced = _with_bar(replica) if not as_json else replica.sync()
+        _renew(replica, path)
+        found = replica.status()
+    answer({"synced": synced, "status": found}, as_json, lambda console: _draw_synced(console, synced, found))
+
+
+def _draw_synced(console: Console, synced: Synced, found: Status) -> None:
+    refused = f", {synced.rejected} rejected" if synced.rejected else ""
+    console.print(f"{synced.pushed} changes sent, {synced.pulled} records fetched{refused}")
+    draw_status(console, found)
+
+
+def _with_bar(replica: Replica) -> Synced:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Bar(*columns, transient=True, console=Console(stderr=True)) as bar:
+        sent, fetched = bar.add_task("sent", total=None), bar.add_task("fetched", total=None)
+
+        def show(done: Progress) -> None:
+            bar.update(sent, completed=done.pushed, total=done.pushed + done.pending)
+            bar.update(fetched, completed=done.pulled, total=done.pulled + done.remaining)
+
+        return replica.sync(show)
+
+
+def _renew(replica: Replica, path: Path) -> None:
+    """Fetch a fresh token in good time, so that nobody has to log in again who comes by now and then."""
+    token = kept_token(path)
+    if token is not None and 0 < read_claims(token).exp < time.time() + _REFRESH_BEFORE_SECONDS:
+        keep_token(path, replica.refresh_token())
+
+
+def _watch(replica: Replica, *, as_json: bool) -> None:
+    console, last = Console(), [""]
+
+    def show(found: Status) -> None:
+        line = (
+            f"{found.state}: {found.pending} pending, {found.conflicts} conflicts, {found.rejected} rejected"
+        )
+        if as_json:
+            click.echo(msgspec.json.encode(found).decode())
+        elif line != last[0]:
+            console.print(f"{line} {found.message}".rstrip())
+        last[0] = line
+
+    replica.on_status(show)
+    replica.start()
+    with contextlib.suppress(KeyboardInterrupt):
+        threading.Event().wait()
+    replica.stop()
