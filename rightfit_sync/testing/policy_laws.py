@@ -12,15 +12,17 @@
 | null | null beside a concurrent value is a conflict, never merged |
 | coalescing | equal values are one sibling, unless the policy counts each |
 
-A law that breaks raises `PolicyLawError`, which names the law and the values. Needs the package `hypothesis`.
+A law that breaks raises `PolicyLawError`, which names the law and the values. Needs the package `hypothesis`,
+which is imported when the laws are run, so that `rightfit_sync.testing` can be imported without it.
 """
+
+from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from rightfit_sync.apply import apply
 from rightfit_sync.causality.dot import Dot, WrittenDot
@@ -30,6 +32,9 @@ from rightfit_sync.merge.registry import PolicyFactory, register_policy, rules_o
 from rightfit_sync.records import Change, Entity, Patch, Sibling
 from rightfit_sync.schema.spec import FieldSpec, KindSpec, Schema
 from rightfit_sync.values import Value, canonical, problem, same
+
+if TYPE_CHECKING:
+    from hypothesis import strategies as st
 
 EXAMPLES_MAX = 1_000
 
@@ -45,7 +50,7 @@ class PolicyLawError(AssertionError):
         self.law = law
 
 
-Moves = Callable[[Value], st.SearchStrategy[Value]]
+Moves: TypeAlias = "Callable[[Value], st.SearchStrategy[Value]]"
 """What a writer who sees this value (None: nothing) may write."""
 
 
@@ -63,6 +68,9 @@ def check_policy(
     here). `moves` says what a writer may write who sees a given value, where that is not any of `values`: a
     workflow's next states, say.
     """
+    from hypothesis import given, settings  # noqa: PLC0415 - see the module's docstring.
+    from hypothesis import strategies as st  # noqa: PLC0415
+
     name = policy if isinstance(policy, str) else _registered(policy)
     declared = msgspec.structs.replace(spec or FieldSpec(), merge=name)
     following = moves or (lambda _: values)
