@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from uuid import uuid4
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from rightfit_server.embedded.postgres import EmbeddedPostgres
 from rightfit_server.postgres import migrate
@@ -30,6 +32,8 @@ def database(postgres_server: EmbeddedPostgres, template: str) -> Iterator[Datab
     name = f"test_{uuid4().hex[:8]}_{next(_numbers)}"
     create_database(postgres_server, name, template)
     yield Database(postgres_server, name)
+    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @pytest.fixture

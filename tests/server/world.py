@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import Any
 
 import httpx
@@ -29,6 +30,8 @@ from tests.server.application import APPLICATION, SCHEMA
 KEYS = "test=" + "5a" * 32
 OWNER = "test_owner"
 TENANT = "acme"
+
+_numbers = count(1)
 
 
 class Database:
@@ -141,7 +144,6 @@ class World:
         assert isinstance(services, Services)
         self.services = services
         self.tokens: Tokens = services.tokens
-        self._names = 0
 
     def tenant(self, tenant_id: str = TENANT) -> None:
         """Make a tenant."""
@@ -160,8 +162,7 @@ class World:
 
     def phone(self, subject_id: str, tenant_id: str = TENANT, device_id: str | None = None) -> Phone:
         """Make a device of a subject."""
-        self._names += 1
-        name = device_id or f"{subject_id}-{self._names}"
+        name = device_id or f"{subject_id}-{next(_numbers)}"
         with psycopg.connect(self.database.owner_url) as connection:
             administration.create_device(connection, tenant_id, subject_id, name)
         return Phone(self, Identity(tenant_id, subject_id, name))
