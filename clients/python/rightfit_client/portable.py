@@ -177,10 +177,13 @@ def _take_row(replica: Replica, kind: str, row: Mapping[str, Value]) -> str:
         return "inserted"
     if not isinstance(entity_id, str):
         raise LocalError("invalid_type", f"{KEY}: {entity_id!r} is no id", KEY)
-    if replica.get(kind, entity_id) is None:
+    held = replica.get(kind, entity_id)
+    if held is None:
         replica.insert(kind, _there(given.items()), entity_id=entity_id)
         return "inserted"
-    return "unchanged" if replica.update(kind, entity_id, given) is None else "updated"
+    known = plain(replica.schema.kinds[kind], held)
+    wanted = {name: value for name, value in given.items() if name not in known or value != known[name]}
+    return "unchanged" if not wanted or replica.update(kind, entity_id, wanted) is None else "updated"
 
 
 def _there(items: Iterable[tuple[str, Value]]) -> dict[str, Value]:

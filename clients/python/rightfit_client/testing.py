@@ -215,8 +215,11 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
 
+    def do_GET(self) -> None:
+        self.do_POST()
+
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
         url = f"http://localhost{self.path}"
         answer = self.server.authority.answer(
             httpx.Request(self.command, url, headers=dict(self.headers.items()), content=body)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import rich_click as click
 from rich.console import Console
+from rich.markup import escape
 
 from rightfit_client.commands.naming import assignments, complete_kind, declared
 from rightfit_client.commands.options import answer, command, draw_table, reading, short, writing
@@ -38,7 +39,9 @@ def get(path: Path, as_json: bool, kind: str, entity_id: str) -> None:
 def _draw_record(console: Console, record: dict[str, Value]) -> None:
     width = max(map(len, record))
     for name, value in record.items():
-        console.print(f"[bold]{name:{width}}[/bold]  {'' if value is None else value}", highlight=False)
+        console.print(
+            f"[bold]{name:{width}}[/bold]  {escape('' if value is None else str(value))}", highlight=False
+        )
 
 
 @click.command()

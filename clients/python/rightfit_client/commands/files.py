@@ -8,6 +8,7 @@ from typing import TextIO
 
 import rich_click as click
 from rich.console import Console
+from rich.markup import escape
 
 from rightfit_client.commands.naming import complete_kind
 from rightfit_client.commands.options import answer, command, reading, writing
@@ -87,6 +88,6 @@ def doctor(context: click.Context, path: Path, as_json: bool, repair: bool) -> N
 def _draw_findings(console: Console, found: list[Finding]) -> None:
     for finding in found:
         mark = "[green]ok[/green]   " if finding.holds else "[red]wrong[/red]"
-        console.print(f"{mark} {finding.check}" + (f" ({finding.detail})" if finding.detail else ""))
+        console.print(f"{mark} {finding.check}" + (f" ({escape(finding.detail)})" if finding.detail else ""))
         if finding.remedy:
             console.print(f"      {finding.remedy}")

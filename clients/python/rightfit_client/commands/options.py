@@ -17,15 +17,16 @@ codes:
 
 import functools
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import msgspec
 import rich_click as click
+from click.exceptions import Exit
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from rightfit_client.errors import (
@@ -52,28 +53,20 @@ EXIT_CODES: tuple[tuple[type[RightFitError], int], ...] = (
 TOKEN_SUFFIX = "-token"  # noqa: S105 - a file's name.
 
 
-class Failure(click.ClickException):
-    """An error of ours, shown as a sentence (or as JSON) with its exit code."""
-
-    def __init__(self, error: RightFitError, *, as_json: bool) -> None:
-        super().__init__(str(error))
-        code = next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
-        self.exit_code = code  # type: ignore[misc]  # click reads it from the instance.
-        self._error = error
-        self._as_json = as_json
-
-    def show(self, file: IO[Any] | None = None) -> None:
-        """Write what went wrong, and what to do, to standard error."""
-        remedy = str(getattr(self._error, "remedy", ""))
-        if self._as_json:
-            code = getattr(self._error, "code", type(self._error).__name__.lower())
-            path = getattr(self._error, "path", "")
-            problem = {"code": code, "message": self.message, "path": path, "remedy": remedy}
-            click.echo(msgspec.json.encode({"error": problem}).decode(), file=file or sys.stderr)
-            return
-        click.echo(f"Error: {self.message}", file=file or sys.stderr)
+def report(error: RightFitError, *, as_json: bool) -> int:
+    """Write what went wrong, and what to do, to standard error; return the exit code."""
+    remedy = str(getattr(error, "remedy", ""))
+    if as_json:
+        code = getattr(error, "code", type(error).__name__.lower())
+        path = getattr(error, "path", "")
+        problem = {"code": code, "message": str(error), "path": path, "remedy": remedy}
+        click.echo(msgspec.json.encode({"error": problem}).decode(), err=True)
+    else:
+        console = Console(stderr=True)
+        console.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         if remedy:
-            click.echo(f"What to do: {remedy}", file=file or sys.stderr)
+            console.print(f"What to do: {escape(remedy)}", highlight=False, soft_wrap=True)
+    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
 
 
 def command(function: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -84,7 +77,7 @@ def command(function: Callable[_P, _R]) -> Callable[_P, _R]:
         try:
             return function(*args, **kwargs)
         except RightFitError as error:
-            raise Failure(error, as_json=bool(kwargs.get("as_json"))) from error
+            raise Exit(report(error, as_json=bool(kwargs.get("as_json")))) from error
 
     file = click.option(
         "--file",
@@ -151,7 +144,7 @@ def draw_table(console: Console, headers: list[str], rows: list[list[object]], n
         return
     table = Table(*headers)
     for row in rows:
-        table.add_row(*(short(cell) for cell in row))
+        table.add_row(*(escape(short(cell)) for cell in row))
     console.print(table)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import rich_click as click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
@@ -109,7 +110,7 @@ def _watch(replica: Replica, *, as_json: bool) -> None:
         if as_json:
             click.echo(msgspec.json.encode(found).decode())
         elif line != last[0]:
-            console.print(f"{line} {found.message}".rstrip())
+            console.print(f"{line} {escape(found.message)}".rstrip())
         last[0] = line
 
     replica.on_status(show)
