@@ -7,7 +7,7 @@ lets requests finish; then the databases shut down. A second SIGINT does not wai
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from types import FrameType
 
 import msgspec
@@ -42,14 +42,15 @@ def run(settings: Settings, directory: DataDirectory, ready: Callable[[Place], N
     with _ending_on_signals() as serving, ExitStack() as stack:
         if directory.running() is not None:
             raise DataDirectoryError(f"`rightfit up` runs on {directory.path} already: stop it first")
+        listener = stack.enter_context(closing(_bind(settings)))
         settings, programs = _with_databases(settings, directory, stack)
         application = load_application(settings.application)
         applied = migrate(settings.database_owner_url, schema=application.schema)
         _log.info("migrated", applied=applied)
         app = build_app(settings, application)
-        listener = _listen(settings)
         host, port = listener.getsockname()[:2]
-        place = Place(f"http://{host}:{port}", settings.database_owner_url)
+        shown = f"[{host}]" if ":" in host else host
+        place = Place(f"http://{shown}:{port}", settings.database_owner_url)
 
         def started() -> None:
             directory.note_running(place.url, place.database_owner_url, programs)
@@ -107,12 +108,18 @@ def _with_databases(settings: Settings, directory: DataDirectory, stack: ExitSta
     return settings, programs
 
 
-def _listen(settings: Settings) -> socket.socket:
+def _bind(settings: Settings) -> socket.socket:
+    """Take the port before anything is started; connections are taken only once requests can be answered."""
+    is_six = ":" in settings.host
+    bound = socket.socket(socket.AF_INET6 if is_six else socket.AF_INET)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        return socket.create_server((settings.host, settings.port), backlog=2048)
+        bound.bind((settings.host, settings.port))
     except OSError as error:
+        bound.close()
         message = f"{settings.host}:{settings.port} cannot be listened on ({error.strerror})"
         raise SettingsError(f"{message}: choose another --port, or 0 for a free one") from error
+    return bound
 
 
 @contextmanager
