@@ -9,9 +9,9 @@ from rich.table import Table
 from rightfit_server.audit.audit import audit as audited
 from rightfit_server.audit.report import Report
 from rightfit_server.bootstrap import load_application
-from rightfit_server.commands.database import open_database
 from rightfit_server.commands.options import data_dir_option, json_option, owner_url_option
 from rightfit_server.commands.outcome import WRONG_DATA, console, explained, put_json
+from rightfit_server.operations.database import open_database
 from rightfit_server.postgres.administration import list_tenants
 from rightfit_server.settings import read_settings
 from rightfit_sync.errors import LocalError

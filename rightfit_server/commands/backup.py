@@ -6,10 +6,10 @@ import rich_click as click
 
 from rightfit_server.archive import Manifest, back_up, put_back, read_manifest
 from rightfit_server.bootstrap import load_application
-from rightfit_server.commands.database import open_database
 from rightfit_server.commands.options import data_dir_option, json_option, owner_url_option
 from rightfit_server.commands.outcome import console, explained, put_json
 from rightfit_server.data_directory import DataDirectoryError, open_data_directory
+from rightfit_server.operations.database import open_database
 from rightfit_server.settings import read_settings
 
 

@@ -1,28 +1,16 @@
 """`rightfit device`: the installations that sync, each with a token of its own."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg
 import rich_click as click
 from rich.table import Table
 
-from rightfit_server.accounts.tokens import Token, Tokens
-from rightfit_server.bootstrap import load_application
-from rightfit_server.commands.database import Database, open_database
 from rightfit_server.commands.options import data_dir_option, json_option, owner_url_option
 from rightfit_server.commands.outcome import console, explained, put_json
-from rightfit_server.ports.storage import Identity
-from rightfit_server.postgres.administration import (
-    Connection,
-    create_device,
-    create_subject,
-    list_subjects,
-    revoke_device,
-    set_tags,
-)
-from rightfit_server.settings import read_settings
-from rightfit_sync.errors import LocalError
+from rightfit_server.operations.database import open_database
+from rightfit_server.operations.devices import enter_device, role_tags
+from rightfit_server.postgres.administration import list_subjects, revoke_device
 
 
 @click.group()
@@ -66,39 +54,6 @@ def add(
         # A token has to be copied whole, so it is not wrapped.
         console().print(f"Device [bold]{token.device_id}[/bold] of {subject_id}. Its token:")
         click.echo(token.token)
-
-
-def role_tags(role: str | None, of: str, subject_id: str) -> list[str]:
-    """Return the tags that a role gives; raise `LocalError` where it is unknown or lacks `--of`."""
-    if role is None:
-        return []
-    roles = load_application(read_settings().application).roles
-    if role not in roles:
-        raise LocalError(
-            "unknown_role", f"there is no role {role!r}: choose {' or '.join(sorted(roles))}", "role"
-        )
-    if not of and any("{of}" in template for template in roles[role]):
-        raise LocalError("missing_of", f"a {role} is one of somebody: name the record with --of", "of")
-    return [template.format(of=of, subject_id=subject_id) for template in roles[role]]
-
-
-def enter_device(
-    database: Database, tenant_id: str, subject_id: str, tags: Sequence[str], name: str = ""
-) -> Token:
-    """Make a device, and the subject where it is new (else it holds `tags` from now on, if there are any)."""
-    with psycopg.connect(database.owner_url) as connection:
-        _ensure_subject(connection, tenant_id, subject_id, tags)
-        device_id = create_device(connection, tenant_id, subject_id, name=name)
-    tokens = Tokens(database.signing_keys(), read_settings().token_seconds)
-    return tokens.mint(Identity(tenant_id, subject_id, device_id))
-
-
-def _ensure_subject(connection: Connection, tenant_id: str, subject_id: str, tags: Sequence[str]) -> None:
-    known = {row.subject_id: row for row in list_subjects(connection, tenant_id)}
-    if subject_id not in known:
-        create_subject(connection, tenant_id, subject_id, tags)
-    elif tags and set(tags) != set(known[subject_id].tags):
-        set_tags(connection, tenant_id, subject_id, tags)
 
 
 @device.command("list")

@@ -9,13 +9,13 @@ import rich_click as click
 from rich.table import Table
 
 from rightfit_server.bootstrap import load_application
-from rightfit_server.commands.database import open_database, server_url
-from rightfit_server.commands.device import enter_device, role_tags
 from rightfit_server.commands.options import data_dir_option, json_option, owner_url_option
 from rightfit_server.commands.outcome import WRONG_DATA, console, explained, put_json
 from rightfit_server.domain.hpd.folder import read_folder
 from rightfit_server.domain.hpd.plan import Plan
 from rightfit_server.domain.hpd.record import Record
+from rightfit_server.operations.database import open_database, server_url
+from rightfit_server.operations.devices import enter_device, role_tags
 from rightfit_server.ports.replica import ReplicaPort, open_replica
 from rightfit_server.settings import read_settings
 from rightfit_sync.errors import LocalError

@@ -19,8 +19,8 @@ def data_dir_option(command: _Command) -> _Command:
         type=click.Path(file_okay=False, path_type=Path),
         envvar="RIGHTFIT_DATA_DIR",
         default=default_path,
-        show_default=str(default_path()),
-        help="Where everything is kept. [RIGHTFIT_DATA_DIR]",
+        help="Where everything is kept; by default /var/lib/rightfit for root, else ~/.local/share/rightfit."
+        " [RIGHTFIT_DATA_DIR]",
     )(command)
 
 

@@ -6,9 +6,9 @@ import psycopg
 import rich_click as click
 from rich.table import Table
 
-from rightfit_server.commands.database import open_database
 from rightfit_server.commands.options import data_dir_option, json_option, owner_url_option
 from rightfit_server.commands.outcome import console, explained, put_json
+from rightfit_server.operations.database import open_database
 from rightfit_server.postgres.administration import create_tenant, list_tenants
 
 

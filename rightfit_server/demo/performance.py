@@ -8,7 +8,6 @@ from pathlib import Path
 import msgspec
 
 from rightfit_server.bootstrap import load_application
-from rightfit_server.commands.device import enter_device
 from rightfit_server.demo.accounts import Account, account
 from rightfit_server.demo.comparison import differences
 from rightfit_server.demo.evidence import server_evidence
@@ -19,6 +18,7 @@ from rightfit_server.demo.stack import Stack
 from rightfit_server.demo.story import ELECTRICIAN_ID, PLUMBER_ID, Cast, play
 from rightfit_server.domain.hpd.plan import Plan
 from rightfit_server.domain.schema import SCHEMA
+from rightfit_server.operations.devices import enter_device
 from rightfit_server.ports.replica import open_replica
 from rightfit_server.postgres.administration import create_tenant
 from rightfit_server.settings import Settings

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from rightfit_server.commands.database import Database
 from rightfit_server.data_directory import DataDirectory
+from rightfit_server.operations.database import Database
 from rightfit_sync.errors import RightFitError
 
 END_SECONDS = 60

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from rightfit_server.audit.audit import audit
-from rightfit_server.commands.device import enter_device
 from rightfit_server.demo.link import Link
 from rightfit_server.demo.performance import Verdict, judge
 from rightfit_server.demo.person import Person
 from rightfit_server.demo.stack import Stack
 from rightfit_server.domain.schema import SCHEMA
+from rightfit_server.operations.devices import enter_device
 from rightfit_server.ports.replica import open_replica
 from rightfit_server.postgres.administration import create_tenant
 

@@ -15,10 +15,10 @@ import psutil
 import psycopg
 import pytest
 
-from rightfit_server.commands.device import enter_device
 from rightfit_server.data_directory import DataDirectoryError, open_data_directory
 from rightfit_server.demo.stack import Stack, StackError
 from rightfit_server.embedded.postgres import EmbeddedPostgres
+from rightfit_server.operations.devices import enter_device
 from rightfit_server.postgres.administration import create_tenant
 from rightfit_server.postgres.migrate import APP_ROLE
 
