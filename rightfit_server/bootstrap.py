@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
 
-import psycopg
 import structlog
 from litestar import Litestar
 from litestar.datastructures import State
@@ -24,7 +23,7 @@ from rightfit_server.http.routes import HANDLED
 from rightfit_server.http.services import Services
 from rightfit_server.ingest.service import Ingest
 from rightfit_server.ports.application import Application
-from rightfit_server.ports.storage import Storage
+from rightfit_server.ports.storage import Storage, UnavailableError
 from rightfit_server.postgres.pool import make_pool
 from rightfit_server.postgres.transaction import PostgresStorage
 from rightfit_server.resolve.service import Resolve
@@ -81,7 +80,7 @@ def build_app(
     async def running(_app: Litestar) -> AsyncIterator[None]:
         try:
             await services.storage.open()
-        except psycopg.OperationalError as error:
+        except UnavailableError as error:
             _log.warning("database_out_of_reach", reason=str(error)[:200])
         try:
             yield

@@ -14,13 +14,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
-import psycopg
 import structlog
 from litestar import Response
 from litestar.exceptions import HTTPException
 
 from rightfit_server.http.services import AnyRequest, services_of
-from rightfit_server.ports.storage import ContentionError
+from rightfit_server.ports.storage import ContentionError, UnavailableError
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.wire.messages import Problem
 
@@ -100,7 +99,7 @@ def on_mistake(request: AnyRequest, error: Exception) -> Response[bytes]:
 HANDLERS: dict[int | type[Exception], Callable[[AnyRequest, Any], Response[Any]]] = {
     RemoteError: on_remote_error,
     HTTPException: on_http_error,
-    psycopg.OperationalError: on_unavailable,
+    UnavailableError: on_unavailable,
     ContentionError: on_unavailable,
     Exception: on_mistake,
 }

@@ -25,6 +25,10 @@ class ContentionError(Exception):
     """Somebody else was quicker; nothing was written, and another try will do."""
 
 
+class UnavailableError(Exception):
+    """The database is out of reach, too slow, or has no connection to spare; nothing was written."""
+
+
 class Identity(msgspec.Struct, frozen=True):
     """Who asks, as the token says: the only source of tenant, subject and device."""
 

@@ -10,14 +10,14 @@ from contextlib import asynccontextmanager
 
 from psycopg import errors
 
-from rightfit_server.ports.storage import ContentionError
+from rightfit_server.ports.storage import ContentionError, UnavailableError
 from rightfit_server.postgres.accounts_store import PostgresDevices
 from rightfit_server.postgres.feed_store import PostgresFeed
 from rightfit_server.postgres.ingest_store import PostgresIngest
 from rightfit_server.postgres.pool import Connection, Pool, check_role
 from rightfit_server.postgres.records_store import PostgresRecords
 
-_CONTENTION = (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
+_CONTENTION = (errors.SerializationFailure, errors.DeadlockDetected)
 
 
 class PostgresStorage:
@@ -27,9 +27,9 @@ class PostgresStorage:
         self._pool = pool
 
     async def open(self) -> None:
-        """Open the pool and look at the role; raises `RoleError`."""
+        """Open the pool and look at the role; raises `RoleError`, `UnavailableError`."""
         await self._pool.open(wait=False)
-        async with self._pool.connection() as connection:
+        async with _translated(), self._pool.connection() as connection:
             await check_role(connection)
 
     async def close(self) -> None:
@@ -38,7 +38,7 @@ class PostgresStorage:
 
     async def ping(self) -> None:
         """Raise unless the database answers."""
-        async with self._pool.connection(timeout=1) as connection:
+        async with _translated(), self._pool.connection(timeout=1) as connection:
             await connection.execute("SELECT 1")
 
     @asynccontextmanager
@@ -47,8 +47,6 @@ class PostgresStorage:
         try:
             async with self._transaction(tenant_id, is_reading=False) as connection:
                 yield PostgresIngest(connection, tenant_id)
-        except _CONTENTION as contention:
-            raise ContentionError(str(contention)) from contention
         except errors.UniqueViolation as taken:
             if taken.diag.table_name != "entities":
                 raise
@@ -75,9 +73,20 @@ class PostgresStorage:
 
     @asynccontextmanager
     async def _transaction(self, tenant_id: str, *, is_reading: bool) -> AsyncIterator[Connection]:
-        async with self._pool.connection() as connection, connection.transaction():
+        async with _translated(), self._pool.connection() as connection, connection.transaction():
             async with connection.pipeline():
                 if is_reading:
                     await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
                 await connection.execute("SELECT set_config('app.tenant_id', %s, true)", (tenant_id,))
             yield connection
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    """Raise what the ports know in place of what psycopg knows."""
+    try:
+        yield
+    except _CONTENTION as contention:
+        raise ContentionError(str(contention)) from contention
+    except errors.OperationalError as trouble:
+        raise UnavailableError(str(trouble)) from trouble

@@ -172,14 +172,18 @@ async def test_T04_the_login_role_stays_restricted_whatever_the_session_does(wor
 async def test_T06_no_row_is_written_into_or_linked_to_another_tenant(world: World) -> None:
     await two_tenants(world)
     with psycopg.connect(world.database.url, autocommit=True) as connection:
-        with pytest.raises(errors.InsufficientPrivilege, match="row-level security"):
-            with administration.tenant(connection, "other"):
-                connection.execute(
-                    "INSERT INTO app.commits (tenant_id, seq, chain) VALUES ('acme', 999, 'forged')"
-                )
-        with pytest.raises(errors.InsufficientPrivilege, match="row-level security"):
-            with administration.tenant(connection, "other"):
-                connection.execute("UPDATE app.subjects SET tenant_id = 'acme'")
+        with (
+            pytest.raises(errors.InsufficientPrivilege, match="row-level security"),
+            administration.tenant(connection, "other"),
+        ):
+            connection.execute(
+                "INSERT INTO app.commits (tenant_id, seq, chain) VALUES ('acme', 999, 'forged')"
+            )
+        with (
+            pytest.raises(errors.InsufficientPrivilege, match="row-level security"),
+            administration.tenant(connection, "other"),
+        ):
+            connection.execute("UPDATE app.subjects SET tenant_id = 'acme'")
         with administration.tenant(connection, "other"):
             for statement in (
                 "UPDATE app.entities SET document = '{}' WHERE tenant_id = 'acme'",
@@ -187,12 +191,11 @@ async def test_T06_no_row_is_written_into_or_linked_to_another_tenant(world: Wor
                 "DELETE FROM app.subject_tags WHERE tenant_id = 'acme'",
             ):
                 assert connection.execute(statement).rowcount == 0
-        with pytest.raises(errors.ForeignKeyViolation):
-            with administration.tenant(connection, "other"):
-                connection.execute(
-                    "INSERT INTO app.devices (tenant_id, device_id, subject_id, replica_id)"
-                    " VALUES ('other', 'd', 'olga', 'd')"
-                )
+        with pytest.raises(errors.ForeignKeyViolation), administration.tenant(connection, "other"):
+            connection.execute(
+                "INSERT INTO app.devices (tenant_id, device_id, subject_id, replica_id)"
+                " VALUES ('other', 'd', 'olga', 'd')"
+            )
 
 
 @pytest.mark.anyio

@@ -3,10 +3,14 @@ equals the set visible."""
 
 from random import Random
 
+import psycopg
 import pytest
 
+from rightfit_server.postgres import administration
+from rightfit_sync.audience import own_tags
+from rightfit_sync.references import references
 from rightfit_sync.wire.messages import SyncRequest
-from tests.server.world import Failed, Phone, World
+from tests.server.world import FailedError, Phone, World
 
 pytestmark = pytest.mark.anyio
 SITE, JOB, NOTE = ("site", "s1"), ("job", "j1"), ("note", "n1")
@@ -227,32 +231,10 @@ async def test_T09_the_set_pulled_is_the_set_visible_whatever_changes(world: Wor
     see."""
     office, carl, cora = await people(world)
     random = Random(7)
-    names = ["carl", "cora", None]
     for number in range(4):
         office.create(("site", f"s{number}"), {"name": "x"})
     for step in range(120):
-        job = ("job", f"j{random.randrange(12)}")
-        note = ("note", f"n{random.randrange(12)}")
-        roll = random.random()
-        if office.entity(job) is None:
-            site = f"s{random.randrange(4)}"
-            office.create(job, {"title": "x", "contractor": random.choice(names), "site_id": site})
-        elif office.view(job) and roll < 0.45:
-            change = {"contractor": random.choice(names), "site_id": f"s{random.randrange(4)}"}
-            office.edit(job, change)
-        elif office.view(job) and roll < 0.6:
-            if office.entity(note) is None:
-                office.create(note, {"body": "x", "job_id": job[1]})
-            elif office.view(note):
-                office.edit(note, {"job_id": job[1]})
-        elif roll < 0.7 and office.view(job):
-            office.delete(job)
-        elif roll < 0.8:
-            office.restore(job)
-        else:
-            who = random.choice(["carl", "cora"])
-            tags = [tag for tag in ("contractor:carl", "contractor:cora", "office") if random.random() < 0.4]
-            world.grant(who, tags)
+        something_happens(world, office, random)
         if step % 3 == 0:
             await office.settle()
             for phone in (carl, cora):
@@ -267,10 +249,31 @@ async def test_T09_the_set_pulled_is_the_set_visible_whatever_changes(world: Wor
     assert_audiences_are_what_a_fresh_look_says(world, office)
 
 
+def something_happens(world: World, office: Phone, random: Random) -> None:
+    """A job or note is made, moved, deleted or restored, or somebody's tags change."""
+    job, note = ("job", f"j{random.randrange(12)}"), ("note", f"n{random.randrange(12)}")
+    place = {"contractor": random.choice(["carl", "cora", None]), "site_id": f"s{random.randrange(4)}"}
+    roll = random.random()
+    if office.entity(job) is None:
+        office.create(job, {"title": "x", **place})
+    elif office.view(job) and roll < 0.45:
+        office.edit(job, place)
+    elif office.view(job) and roll < 0.6:
+        if office.entity(note) is None:
+            office.create(note, {"body": "x", "job_id": job[1]})
+        elif office.view(note):
+            office.edit(note, {"job_id": job[1]})
+    elif office.view(job) and roll < 0.7:
+        office.delete(job)
+    elif roll < 0.8:
+        office.restore(job)
+    else:
+        tags = [tag for tag in ("contractor:carl", "contractor:cora", "office") if random.random() < 0.4]
+        world.grant(random.choice(["carl", "cora"]), tags)
+
+
 def assert_audiences_are_what_a_fresh_look_says(world: World, office: Phone) -> None:
     """Compare each stored audience with one computed from all records at once."""
-    from rightfit_sync.audience import own_tags
-    from rightfit_sync.references import references
 
     schema = world.application.schema
     entities = {key: row.entity for key, row in office.store.trunks(list(office.held())).items()}
@@ -292,19 +295,15 @@ def assert_audiences_are_what_a_fresh_look_says(world: World, office: Phone) -> 
 
 
 async def test_a_revoked_device_may_not_speak(world: World) -> None:
-    import psycopg
-
-    from rightfit_server.postgres import administration
-
     office = world.office()
     await office.settle()
     with psycopg.connect(world.database.owner_url) as connection:
         administration.revoke_device(connection, "acme", office.device_id)
-    with pytest.raises(Failed) as failed:
+    with pytest.raises(FailedError) as failed:
         await office.settle()
     assert failed.value.problem.status == 401
     office.create(JOB, {"title": "x"})
-    with pytest.raises(Failed) as failed:
+    with pytest.raises(FailedError) as failed:
         await office.send(office.request(), "/v1/push")
     assert failed.value.problem.status == 401
     for path in ("/v1/devices", "/v1/token"):

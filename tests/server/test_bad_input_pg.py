@@ -1,6 +1,7 @@
 """Bad input: a clear answer that names the field; nothing is lost, and the rest of the batch goes on."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -9,11 +10,13 @@ import msgspec
 import pytest
 import zstandard
 
+from rightfit_server.feed.cursors import Cursors
+from rightfit_server.settings import signing_keys
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.ingest.snapshot import Pushed
 from rightfit_sync.limits import CHANGES_PER_PUSH_MAX, DEVICES_PER_VECTOR_MAX, PUSH_BYTES_MAX
-from rightfit_sync.records import Change, Patch, digest
+from rightfit_sync.records import Change, Patch
 from rightfit_sync.wire.codec import JSON, MSGPACK
 from rightfit_sync.wire.cursor import Cursor
 from rightfit_sync.wire.messages import SyncRequest, SyncResponse
@@ -23,12 +26,12 @@ pytestmark = pytest.mark.anyio
 JOB = ("job", "j1")
 
 
-def asked(**changed: Any) -> dict[str, Any]:
+def asked(**changed: object) -> dict[str, Any]:
     return {"protocol_version": 1, "schema_version": 1, **changed}
 
 
-def create(phone: Phone, counter: int, patches: dict[str, Any], **changed: Any) -> Change:
-    facts = {"kind": "job", "entity_id": f"j{counter}", "op": "create", **changed}
+def create(phone: Phone, counter: int, patches: dict[str, Any], **changed: object) -> Change:
+    facts: dict[str, Any] = {"kind": "job", "entity_id": f"j{counter}", "op": "create", **changed}
     return Change(
         dot=Dot(phone.device_id, counter),
         patches={path: Patch(value=value) for path, value in patches.items()},
@@ -156,7 +159,7 @@ async def test_B04_a_body_without_a_length_is_counted_while_it_comes(world: Worl
     phone = world.office()
     sent = 0
 
-    async def endless() -> Any:
+    async def endless() -> AsyncIterator[bytes]:
         nonlocal sent
         while True:
             sent += 1_000_000
@@ -261,7 +264,7 @@ async def test_B08_cursors(world: World) -> None:
     signer = world.services.feed._cursors
     facts = signer.verify(mine, phone.identity)
 
-    def forged(**changed: Any) -> str:
+    def forged(**changed: object) -> str:
         return signer.sign(msgspec.structs.replace(facts, **changed))
 
     assert await pulled(phone, mine) == (200, "")
@@ -280,9 +283,6 @@ async def test_B08_cursors(world: World) -> None:
 
 
 async def test_B08_a_cursor_signed_with_the_former_key_is_still_good(world: World) -> None:
-    from rightfit_server.feed.cursors import Cursors
-    from rightfit_server.settings import signing_keys
-
     phone = world.office()
     await phone.settle()
     cursor = phone.store.state().cursor
@@ -310,7 +310,7 @@ async def test_B09_a_text_operation_that_does_not_fit_its_base(world: World) -> 
     assert [receipt.outcome.code for receipt in answer.receipts] == ["invalid_operation"] * 3
 
 
-def signed(claims: dict[str, Any], key: bytes | None, algorithm: str = "HS256", kid: Any = "test") -> str:
+def signed(claims: dict[str, Any], key: bytes | None, algorithm: str = "HS256", kid: str = "test") -> str:
     return jwt.encode(claims, key, algorithm, headers={"kid": kid})
 
 
@@ -327,7 +327,7 @@ async def test_B10_tokens_that_are_none(world: World) -> None:
         "another audience": signed({**good, "aud": "rightfit-web"}, key),
         "another key": signed(good, b"x" * 32),
         "unknown key name": signed(good, key, kid="../../dev/null"),
-        "key name of another type": signed(good, key, kid=""),
+        "no key name": signed(good, key, kid=""),
         "the authority's device": signed({**good, "device": "server:e1"}, key),
         "no device": signed({**good, "device": ""}, key),
         "a number for a tenant": signed({**good, "tenant": 5}, key),
@@ -356,7 +356,7 @@ async def test_an_unknown_route_and_a_wrong_verb_are_problems_too(world: World) 
 @pytest.mark.parametrize("wait", ["-1", "56", "soon", "nan", "inf"])
 async def test_a_waiting_time_is_bounded(world: World, wait: str) -> None:
     phone = world.office()
-    response = await phone.post("/v1/sync", SyncRequest(1, 1), wait=wait)
+    response = await phone.post(f"/v1/sync?wait={wait}", SyncRequest(1, 1))
     assert (response.status_code, problem(response)["field"]) == (400, "wait")
 
 

@@ -5,6 +5,7 @@ import asyncio
 import time
 
 import anyio
+import psycopg
 import pytest
 from anyio.lowlevel import checkpoint
 
@@ -205,8 +206,6 @@ async def test_how_far_a_device_has_read_is_noted(world: World) -> None:
 async def test_epochs_differ_and_a_restored_feed_is_noticed(world: World) -> None:
     """F08 in short: the tables go back to an earlier state, the epoch is not touched, and the cursor
     tells."""
-    import psycopg
-
     phone = world.office()
     phone.create(("job", "j1"), {"title": "x"})
     await phone.settle()

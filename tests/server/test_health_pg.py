@@ -11,12 +11,13 @@ from anyio.lowlevel import checkpoint
 
 from rightfit_server.bootstrap import build_app, load_application
 from rightfit_server.embedded.postgres import start_postgres
+from rightfit_server.ports.storage import Identity
 from rightfit_server.postgres import administration, migrate
 from rightfit_server.postgres.pool import RoleError
 from rightfit_server.settings import SettingsError
 from rightfit_sync.wire.messages import SyncRequest
 from tests.server.application import APPLICATION, SCHEMA
-from tests.server.world import Database, World, create_database, serving
+from tests.server.world import Database, Phone, World, create_database, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -35,9 +36,6 @@ async def test_while_the_database_is_gone_everything_says_come_back(reachable_di
             administration.create_tenant(connection, "acme")
             administration.create_subject(connection, "acme", "olga", ["office"])
     async with serving(database, pool_timeout_seconds=0.5, pool_connections_min=0) as world:
-        from rightfit_server.ports.storage import Identity
-        from tests.server.world import Phone
-
         phone = Phone(world, Identity("acme", "olga", "olga-phone"))
         for ask in (
             lambda: world.http.get("/health/ready"),
@@ -112,7 +110,7 @@ async def test_a_fault_of_ours_says_nothing_of_the_inside(
 def test_an_application_is_loaded_by_name() -> None:
     assert load_application("tests.server.application:APPLICATION").schema == SCHEMA
     for name in ("nowhere", "nowhere:APPLICATION", "tests.server.application:NOTHING"):
-        with pytest.raises(SettingsError, match="nowhere|NOTHING"):
+        with pytest.raises(SettingsError, match=r"nowhere|NOTHING"):
             load_application(name)
 
 

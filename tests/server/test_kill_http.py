@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from random import Random
 
 import anyio
@@ -113,10 +113,8 @@ async def push_and_kill(
     async with anyio.create_task_group() as group:
 
         async def send() -> None:
-            try:
+            with suppress(httpx.TransportError):
                 await push(http, device, headers)
-            except httpx.TransportError:
-                pass
 
         group.start_soon(send)
         for _ in range(random.randrange(200)):

@@ -8,7 +8,6 @@ from pathlib import Path
 import msgspec
 import psycopg
 import pytest
-from psycopg import sql
 
 from rightfit_server.embedded.postgres import EmbeddedPostgres, start_postgres
 from rightfit_server.postgres import administration, migrate
@@ -77,7 +76,8 @@ async def test_reports_are_plain_sql_with_typed_columns(world: World) -> None:
     phone.delete(("job", "j3"))
     await phone.settle()
     row = world.database.rows(
-        "SELECT title, tags, due, price, done, cost_pence, status, in_conflict FROM report.job WHERE entity_id = 'j1'"
+        "SELECT title, tags, due, price, done, cost_pence, status, in_conflict FROM report.job"
+        " WHERE entity_id = 'j1'"
     )
     assert row == [("Boiler", ["gas", "urgent"], date(2026, 5, 1), 12.5, False, 7, None, False)]
     assert world.database.rows("SELECT entity_id, due FROM report.job WHERE entity_id = 'j2'") == [
@@ -188,6 +188,6 @@ async def test_the_round_trip_on_postgresql_fifteen(reachable_directory: Path) -
             assert [one.path for one in ann.conflicts(("job", "j1"))] == ["title"]
             assert carl.held() == set()
             assert database.rows("SELECT in_conflict FROM report.job") == [(True,)]
-            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="no tenant"):
-                with psycopg.connect(database.url) as connection:
-                    connection.execute("SELECT * FROM app.entities")
+            refused = pytest.raises(psycopg.errors.InsufficientPrivilege, match="no tenant")
+            with refused, psycopg.connect(database.url) as connection:
+                connection.execute("SELECT * FROM app.entities")

@@ -6,11 +6,12 @@ import msgspec
 import pytest
 import zstandard
 
+from rightfit_sync.ingest.snapshot import Pushed
 from rightfit_sync.schema.spec import FieldSpec, Schema
 from rightfit_sync.wire.codec import JSON, MSGPACK
 from rightfit_sync.wire.messages import SyncRequest
 from tests.server.application import SCHEMA, TestApplication
-from tests.server.world import Database, World, answered, serving
+from tests.server.world import Database, Phone, World, answered, serving
 
 pytestmark = pytest.mark.anyio
 JOB = ("job", "j1")
@@ -78,14 +79,12 @@ async def test_F12_apps_of_an_older_and_a_newer_schema_share_records(database: D
         assert "colour" not in older.view(JOB)
         await newer.settle()
         assert (newer.view(JOB)["title"], newer.view(JOB)["colour"]) == ("Boiler leaks", "blue")
-        deferred = SyncRequest(1, 2, [one for one in _pending(held_back)], rows_max=0)
+        deferred = SyncRequest(1, 2, _pending(held_back), rows_max=0)
         answer = await held_back.send(deferred)
         assert [receipt.outcome.status for receipt in answer.receipts] == ["applied"]
 
 
-def _pending(phone: Any) -> list[Any]:
-    from rightfit_sync.ingest.snapshot import Pushed
-
+def _pending(phone: Phone) -> list[Pushed]:
     return [Pushed(entry.change, entry.digest) for entry in phone.store.pending()]
 
 

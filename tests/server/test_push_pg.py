@@ -7,7 +7,7 @@ from rightfit_sync.causality.dot import Dot
 from rightfit_sync.ingest.snapshot import Pushed
 from rightfit_sync.records import Alias, digest
 from rightfit_sync.wire.messages import SyncRequest
-from tests.server.world import Failed, World
+from tests.server.world import FailedError, World
 
 pytestmark = pytest.mark.anyio
 SITE, JOB, NOTE = ("site", "s1"), ("job", "j1"), ("note", "n1")
@@ -184,7 +184,7 @@ async def test_B06_a_gap_says_what_was_expected_and_a_void_fills_it(world: World
     second = ann.made(ann.edit(JOB, {"title": "Boiler leaks"}))
     third = ann.made(ann.create(("job", "j2"), {"title": "Tap"}))
     await ann.send(SyncRequest(1, 1, [Pushed(first, digest(first))], rows_max=0))
-    with pytest.raises(Failed) as failed:
+    with pytest.raises(FailedError) as failed:
         await ann.send(SyncRequest(1, 1, [Pushed(third, digest(third))], rows_max=0))
     assert (failed.value.problem.status, failed.value.problem.code) == (409, "counter_gap")
     assert failed.value.problem.expected == 2
@@ -202,7 +202,7 @@ async def test_B06_a_counter_used_again_with_other_content_gives_a_clone_away(wo
     first = ann.made(ann.create(JOB, {"title": "Boiler"}))
     await ann.settle()
     other = type(first)(first.dot, "job", "j2", "create", patches=first.patches)
-    with pytest.raises(Failed) as failed:
+    with pytest.raises(FailedError) as failed:
         await ann.send(SyncRequest(1, 1, [Pushed(other, digest(other))], rows_max=0))
     assert (failed.value.problem.status, failed.value.problem.code) == (409, "device_cloned")
     assert world.database.rows("SELECT count(*) FROM app.entities") == [(1,)]

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import structlog
 
 from rightfit_server.settings import Settings, SettingsError, read_settings, settings_table, signing_keys
 from rightfit_server.telemetry import HIDDEN, configure_logging, hide_secrets
@@ -43,8 +44,6 @@ def test_signing_keys_are_long_and_the_first_signs() -> None:
 
 
 def test_secrets_do_not_reach_the_log(capsys: pytest.CaptureFixture[str]) -> None:
-    import structlog
-
     configure_logging("info")
     names = ("authorization", "token", "database_url", "signing_keys", "Set-Cookie", "password")
     structlog.get_logger().info("hello", **dict.fromkeys(names, "s3cret"), path="/v1/sync")

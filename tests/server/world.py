@@ -6,6 +6,7 @@ from itertools import count
 from typing import Any
 
 import httpx
+import msgspec
 import psycopg
 from litestar import Litestar
 from psycopg import sql
@@ -49,7 +50,7 @@ class Database:
         with psycopg.connect(self.owner_url) as connection, administration.tenant(connection, tenant_id):
             return connection.execute(statement, parameters or None).fetchall()  # type: ignore[arg-type]
 
-    def settings(self, **chosen: Any) -> Settings:
+    def settings(self, **chosen: object) -> Settings:
         """Return settings for this database, quick to give up and to look again."""
         quick = {
             "poll_seconds": 0.2,
@@ -57,10 +58,10 @@ class Database:
             "pool_connections_max": 4,
             "log_level": "error",
         }
-        return Settings(**{"database_url": self.url, "signing_keys": KEYS, **quick, **chosen})
+        return msgspec.convert({"database_url": self.url, "signing_keys": KEYS, **quick, **chosen}, Settings)
 
 
-class Failed(AssertionError):
+class FailedError(AssertionError):
     """The server answered with a problem."""
 
     def __init__(self, problem: Problem, response: httpx.Response) -> None:
@@ -83,18 +84,18 @@ class Phone(MemoryDevice):
         return {"Authorization": f"Bearer {self.token}", "Accept-Encoding": "zstd"}
 
     async def post(
-        self, path: str, message: Any, content_type: str = MSGPACK, **query: Any
+        self, path: str, message: bytes | SyncRequest, content_type: str = MSGPACK, **query: float
     ) -> httpx.Response:
         """Send one message."""
         body = message if isinstance(message, bytes) else encode(message, content_type)
         headers = {**self.headers, "Content-Type": content_type}
-        return await self.world.http.post(path, content=body, headers=headers, params=query)
+        return await self.world.http.post(path, content=body, headers=headers, params=query or None)
 
-    async def get(self, path: str, **query: Any) -> httpx.Response:
-        return await self.world.http.get(path, headers=self.headers, params=query)
+    async def get(self, path: str, **query: str | int) -> httpx.Response:
+        return await self.world.http.get(path, headers=self.headers, params=query or None)
 
-    async def send(self, request: SyncRequest, path: str = "/v1/sync", **query: Any) -> SyncResponse:
-        """Do one exchange without taking the answer in; raises `Failed`."""
+    async def send(self, request: SyncRequest, path: str = "/v1/sync", **query: float) -> SyncResponse:
+        """Do one exchange without taking the answer in; raises `FailedError`."""
         response = await self.post(path, request, **query)
         return answered(response)
 
@@ -123,10 +124,10 @@ class Phone(MemoryDevice):
 
 
 def answered(response: httpx.Response) -> SyncResponse:
-    """Return the message of an answer; raises `Failed`."""
+    """Return the message of an answer; raises `FailedError`."""
     content_type = response.headers["content-type"].partition(";")[0]
     if response.status_code != 200:
-        raise Failed(decode(response.content, "application/json", Problem), response)
+        raise FailedError(decode(response.content, "application/json", Problem), response)
     return decode(response.content, content_type, SyncResponse)
 
 
@@ -176,7 +177,7 @@ class World:
 
 @asynccontextmanager
 async def serving(
-    database: Database, application: Application = APPLICATION, **chosen: Any
+    database: Database, application: Application = APPLICATION, **chosen: object
 ) -> AsyncIterator[World]:
     """Run the server of a database inside this process."""
     app = build_app(database.settings(**chosen), application)
@@ -204,7 +205,7 @@ __all__ = [
     "SCHEMA",
     "TENANT",
     "Database",
-    "Failed",
+    "FailedError",
     "Phone",
     "World",
     "create_database",
