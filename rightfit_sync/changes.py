@@ -21,7 +21,7 @@ from rightfit_sync.conflicts import Conflict
 from rightfit_sync.errors import LocalError
 from rightfit_sync.merge.registry import rules_of
 from rightfit_sync.paths import escape, is_inside
-from rightfit_sync.positions import between
+from rightfit_sync.positions import between, longest_rise
 from rightfit_sync.records import Change, Entity, Patch, Sibling
 from rightfit_sync.schema.spec import CONTAINERS, FieldSpec, KindSpec, Schema
 from rightfit_sync.values import Value, same
@@ -208,18 +208,32 @@ def _elements(entity: Entity, name: str, declared: FieldSpec, value: Value) -> d
 def _item_elements(entity: Entity, name: str, items: Sequence[Value]) -> dict[str, Value]:
     wanted: dict[str, Value] = {}
     last: Place | None = None
+    staying = _staying(entity, name, items)
     for index, item in enumerate(items):
         if not isinstance(item, Mapping) or "id" not in item:
             raise LocalError("invalid_type", f"{name}[{index}]: an item is a map with an id", name)
         item_id = str(item["id"])
         path = f"{name}/{escape(item_id)}"
-        wanted[path] = position = _position(entity, path, item_id, last)
+        wanted[path] = position = _position(entity, path, item_id, last, may_stay=index in staying)
         if position is not None:
             last = Place(position, item_id)
         for field, inner in item.items():
             if field not in ("id", "position"):
                 wanted[f"{path}/{escape(str(field))}"] = inner
     return wanted
+
+
+def _staying(entity: Entity, name: str, items: Sequence[Value]) -> set[int]:
+    """Return the indexes of the items that keep their positions: as many as can, so that a move touches the moved."""
+    known: list[tuple[int, tuple[int, float, str, str]]] = []
+    for index, item in enumerate(items):
+        item_id = str(item.get("id")) if isinstance(item, Mapping) else ""
+        siblings = entity.fields.get(f"{name}/{escape(item_id)}", ())
+        position = shown(siblings).value if siblings else None
+        if position is not None:
+            known.append((index, item_order(position, item_id)))
+    rising = longest_rise([order for _, order in known])
+    return {known[place][0] for place in rising}
 
 
 class Place(NamedTuple):
@@ -229,15 +243,15 @@ class Place(NamedTuple):
     item_id: str
 
 
-def _position(entity: Entity, path: str, item_id: str, last: Place | None) -> Value:
-    """Return the item's own position where it still sorts after `last`, else a new one just after it.
+def _position(entity: Entity, path: str, item_id: str, last: Place | None, *, may_stay: bool) -> Value:
+    """Return the item's own position where it `may_stay` and sorts after `last`, else a new one just after it.
 
     An item that somebody removed while another edited it is shown without a position; it stays so (None), since a
     routine edit must not settle a conflict that nobody looked at.
     """
     siblings = entity.fields.get(path, ())
     known = shown(siblings).value if siblings else None
-    if known is not None and (last is None or item_order(known, item_id) > item_order(*last)):
+    if known is not None and may_stay and (last is None or item_order(known, item_id) > item_order(*last)):
         return known
     if siblings and known is None and any(is_inside(inner, path) for inner in entity.fields):
         return None

@@ -7,6 +7,8 @@ Source: "fractional indexing" (Figma, 2017; D. Greenspan, Implementing Fractiona
 """
 
 import re
+from bisect import bisect_left
+from collections.abc import Sequence
 
 from rightfit_sync.errors import LocalError
 
@@ -39,3 +41,20 @@ def _midpoint(left: str, right: str | None) -> str:
         return right[0]
     return DIGITS[low] + _midpoint(left[1:], None)
 
+
+def longest_rise(orders: Sequence[tuple[int, float, str, str]]) -> list[int]:
+    """Return the indexes of the longest strictly rising subsequence of `orders` (patience sorting)."""
+    tails: list[tuple[int, float, str, str]] = []
+    ends: list[int] = []
+    former: list[int] = []
+    for index, order in enumerate(orders):
+        length = bisect_left(tails, order)
+        tails[length : length + 1] = [order]
+        ends[length : length + 1] = [index]
+        former.append(ends[length - 1] if length else -1)
+    rise: list[int] = []
+    index = ends[-1] if ends else -1
+    while index >= 0:
+        rise.append(index)
+        index = former[index]
+    return rise[::-1]

@@ -15,9 +15,9 @@ from rightfit_sync.changes import Stamp
 from rightfit_sync.errors import LocalError
 from rightfit_sync.feed import Page, Row
 from rightfit_sync.ingest.snapshot import Pushed, Receipt
-from rightfit_sync.limits import CHANGE_BYTES_MAX, CHANGES_PER_TRANSACTION_MAX
+from rightfit_sync.limits import CHANGE_BYTES_MAX
 from rightfit_sync.outbox import Entry, Shown, finished, fold, plan_push, run_starts
-from rightfit_sync.records import Alias, Change, Entity, Outcome, digest, encoded, rejected
+from rightfit_sync.records import Alias, Change, Outcome, digest, encoded, rejected
 from rightfit_sync.schema.spec import Schema
 from rightfit_sync.store import Key, Rejected, Store
 

@@ -32,7 +32,16 @@ from rightfit_sync.causality.version_vector import includes
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.ingest.consequences import Consequences
 from rightfit_sync.ingest.draft import Draft, MissingError
-from rightfit_sync.ingest.snapshot import Authorize, Decision, Key, NeedMore, Pushed, Receipt, Recorded, Snapshot
+from rightfit_sync.ingest.snapshot import (
+    Authorize,
+    Decision,
+    Key,
+    NeedMore,
+    Pushed,
+    Receipt,
+    Recorded,
+    Snapshot,
+)
 from rightfit_sync.limits import CHANGES_PER_TRANSACTION_MAX
 from rightfit_sync.outbox import trimmed
 from rightfit_sync.records import Alias, Change, Entity, Outcome, Patch, rejected

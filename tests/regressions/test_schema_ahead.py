@@ -1,4 +1,4 @@
-"""B05: changes of a kind that the authority does not know yet wait, with what builds on them; all others flow."""
+"""B05: changes of an unknown kind wait, with what builds on them; all others flow."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""A text whose pending edits build on a rejected one falls back to the trunk, and can be edited from there."""
+"""A text whose pending edits build on a rejected one falls back to the trunk, and can be edited again."""
 
 import msgspec
 
