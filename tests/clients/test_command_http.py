@@ -73,7 +73,7 @@ def test_a_day_with_one_record(at_home: Shell) -> None:
         *[("delete", "outbox"), ("restore", "outbox")],
     ]
     assert history["is_complete"] is True
-    assert "pending" in at_home("history", "work_order", entity_id).output
+    assert "waits to be synced" in at_home("history", "work_order", entity_id).output
     assert "2 changes sent" in at_home("sync").output
     assert "up_to_date" in at_home("status").output
 
@@ -122,7 +122,7 @@ def test_rejected_changes_are_retried_edited_and_discarded(at_home: Shell, autho
     authority.memory.authorize = lambda *_: rejected("not_permitted", "this is not yours")
     at_home("insert", "work_order", "title=x", "cost_pence=1")
     at_home("sync")
-    assert "yours" in at_home("rejected").output
+    assert "this is not yours" in at_home("rejected").output
     (refused,) = answer(at_home("rejected", "--json"))
     dot = ":".join(map(str, refused["change"]["dot"]))
     assert "dev-a:2" in at_home("rejected", "retry", dot).output
@@ -152,6 +152,7 @@ def test_failures_have_codes_and_words(at_home: Shell, authority: HttpAuthority)
     with Replica.open("replica.db"):
         assert "open in process" in at_home("insert", "work_order", "title=x", code=6).output
         at_home("status")
+    assert "is a group, set its members" in at_home("insert", "work_order", "completion=x", code=1).output
     assert "no such field" in at_home("insert", "work_order", "colour=red", code=1).output
     assert "has no kind" in at_home("get", "boiler", "x", code=1).output
     assert "no assignment" in at_home("insert", "work_order", "title", code=2).output

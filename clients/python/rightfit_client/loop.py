@@ -94,6 +94,7 @@ class SyncLoop:
         self._woken = self._nudged = False
         self._news = asyncio.Event()
         self._is_stopping = False
+        self._must_sync = True
 
     async def run(self) -> None:
         """Run until `stop()` or until the task is cancelled."""
@@ -130,11 +131,15 @@ class SyncLoop:
                 self._events.call_soon_threadsafe(self._news.set)
 
     async def _turn(self, transport: AsyncHttpTransport) -> None:
+        """Do one thing: listen, or sync where something is pending, has failed, or somebody has said so."""
+        must_sync = self._must_sync or self._woken
         self._woken = self._nudged = False
+        self._must_sync = True
         try:
-            await self._sync(transport)
-            self._back_off.reset()
+            if must_sync:
+                await self._sync(transport)
             await self._listen(transport)
+            self._must_sync = False
         except Offline as problem:
             await self._rest(self._back_off.next_seconds(problem.retry_after_seconds))
         except (NeedsLogin, NeedsUpgrade, NeedsRepair):
@@ -148,6 +153,7 @@ class SyncLoop:
             with self._activity.attempt():
                 await _drive(exchange.steps(), transport.exchange)
             self._activity.authority_schema_version = exchange.authority_schema_version
+        self._back_off.reset()
 
     async def _listen(self, transport: AsyncHttpTransport) -> None:
         """Wait for news from the authority, or for an edit of ours."""
@@ -156,7 +162,10 @@ class SyncLoop:
         steps = self._begin().steps(LONG_POLL_SECONDS)
         call = await _in_thread(_advance, steps)
         round_before = self._activity.round
-        if isinstance(call, Synced) or not call.wait_seconds or self._nudged:
+        if isinstance(call, Synced) or not call.wait_seconds:
+            await self._sync(transport)
+            return
+        if self._nudged:
             return
         try:
             response = await self._first(transport.exchange(call))

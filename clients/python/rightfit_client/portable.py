@@ -90,11 +90,15 @@ def parsed(kind: KindSpec, path: str, text: str) -> Value:
         value: Value = msgspec.json.decode(text)
     except msgspec.DecodeError:
         if spec.type not in ("json", "int", "float"):
-            raise LocalError(
-                "invalid_type", f"{path}: {text!r} is no JSON for a {spec.merge}", path
-            ) from None
+            message = f"{path}: {text!r} is no JSON{_members(kind, path)}"
+            raise LocalError("invalid_type", message, path) from None
         value = text
     return value
+
+
+def _members(kind: KindSpec, path: str) -> str:
+    group = kind.groups.get(path)
+    return "" if group is None else f": {path} is a group, set its members {', '.join(group.members)}"
 
 
 def _spec(kind: KindSpec, path: str) -> FieldSpec:

@@ -13,7 +13,7 @@ from rightfit_client.commands.naming import (
     dot,
     open_conflict,
 )
-from rightfit_client.commands.options import answer, command, draw_table, reading, writing
+from rightfit_client.commands.options import answer, command, draw_block, reading, said, writing
 from rightfit_client.portable import parsed
 from rightfit_client.replica import Replica
 from rightfit_sync.apply import final_value
@@ -36,24 +36,17 @@ def conflicts(path: Path, as_json: bool, kind: str | None, entity_id: str | None
 
 
 def _draw_conflicts(console: Console, found: list[Conflict]) -> None:
-    rows: list[list[object]] = [
-        [
-            one.conflict_id[:_ID_SHOWN],
-            one.kind,
-            one.entity_id,
-            one.path,
-            one.reason,
-            " | ".join(_choices(one)),
-        ]
-        for one in found
-    ]
-    draw_table(console, ["conflict", "kind", "record", "where", "why", "choices"], rows, "nobody disagrees")
+    for one in found:
+        where = f"{one.kind} {one.entity_id} {one.path} ({one.reason})"
+        draw_block(console, one.conflict_id[:_ID_SHOWN], where, _choices(one))
+    if not found:
+        console.print("nobody disagrees")
 
 
 def _choices(conflict: Conflict) -> list[str]:
     if conflict.reason == "delete_edit":
         return ["keep", "delete"]
-    numbered = [f"{number}: {sibling.value}" for number, sibling in enumerate(conflict.siblings, 1)]
+    numbered = [f"{number}: {said(sibling.value)}" for number, sibling in enumerate(conflict.siblings, 1)]
     return numbered if conflict.suggestion is None else [*numbered, f"suggested: {conflict.suggestion}"]
 
 
@@ -115,18 +108,13 @@ def rejected(context: click.Context, path: Path, as_json: bool) -> None:
 
 
 def _draw_rejected(console: Console, found: list[Rejected]) -> None:
-    rows: list[list[object]] = [
-        [
-            one.change.dot,
-            one.change.kind,
-            one.change.entity_id,
-            ", ".join(f"{path}={final_value(patch)}" for path, patch in one.change.patches.items())
-            or one.change.op,
-            one.outcome.message or one.outcome.code,
-        ]
-        for one in found
-    ]
-    draw_table(console, ["change", "kind", "record", "what", "why not"], rows, "nothing was rejected")
+    for one in found:
+        change = one.change
+        values = [f"{path} = {said(final_value(patch))}" for path, patch in change.patches.items()]
+        why = one.outcome.message or one.outcome.code
+        draw_block(console, str(change.dot), f"{change.op} {change.kind} {change.entity_id}: {why}", values)
+    if not found:
+        console.print("nothing was rejected")
 
 
 _dot = click.argument("change", shell_complete=complete_rejected)

@@ -7,7 +7,16 @@ from rich.console import Console
 from rich.markup import escape
 
 from rightfit_client.commands.naming import assignments, complete_kind, declared
-from rightfit_client.commands.options import answer, command, draw_table, reading, short, writing
+from rightfit_client.commands.options import (
+    answer,
+    command,
+    draw_block,
+    draw_table,
+    reading,
+    said,
+    short,
+    writing,
+)
 from rightfit_client.errors import LocalError
 from rightfit_client.history import History
 from rightfit_client.portable import plain
@@ -40,7 +49,7 @@ def _draw_record(console: Console, record: dict[str, Value]) -> None:
     width = max(map(len, record))
     for name, value in record.items():
         console.print(
-            f"[bold]{name:{width}}[/bold]  {escape('' if value is None else str(value))}", highlight=False
+            f"[bold]{name:{width}}[/bold]  {escape('' if value is None else said(value))}", highlight=False
         )
 
 
@@ -136,16 +145,10 @@ def history(path: Path, as_json: bool, kind: str, entity_id: str) -> None:
 
 
 def _draw_history(console: Console, found: History) -> None:
-    rows: list[list[object]] = [
-        [
-            entry.change.dot,
-            entry.change.op,
-            ", ".join(f"{path}={short(final_value(patch))}" for path, patch in entry.change.patches.items()),
-            "pending" if entry.outcome is None else entry.outcome.status,
-            entry.place,
-        ]
-        for entry in found.entries
-    ]
-    draw_table(console, ["change", "what", "values", "outcome", "where"], rows, "nothing is known of it")
+    for entry in found.entries:
+        change = entry.change
+        fate = "waits to be synced" if entry.outcome is None else f"{entry.outcome.status}, {entry.place}"
+        values = [f"{path} = {short(said(final_value(patch)))}" for path, patch in change.patches.items()]
+        draw_block(console, str(change.dot), f"{change.op}: {fate}", values)
     if not found.is_complete:
         console.print("The authority could not be asked: this is the local part alone.")

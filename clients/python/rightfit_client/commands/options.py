@@ -39,6 +39,7 @@ from rightfit_client.errors import (
 )
 from rightfit_client.limits import CELL_LENGTH_SHOWN
 from rightfit_client.replica import Replica
+from rightfit_sync.values import Value
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -142,10 +143,25 @@ def draw_table(console: Console, headers: list[str], rows: list[list[object]], n
     if not rows:
         console.print(nothing)
         return
-    table = Table(*headers)
+    table = Table()
+    for number, header in enumerate(headers):
+        # The first column names the thing: it must be there whole, to be copied.
+        table.add_column(header, no_wrap=number == 0, overflow="fold")
     for row in rows:
         table.add_row(*(escape(short(cell)) for cell in row))
     console.print(table)
+
+
+def draw_block(console: Console, name: str, headline: str, lines: list[str]) -> None:
+    """Draw one thing with its name first, whole, so that it can be copied, and its lines below."""
+    console.print(f"[bold]{escape(name)}[/bold]  {escape(headline)}", highlight=False, soft_wrap=True)
+    for line in lines:
+        console.print(f"    {escape(line)}", highlight=False, soft_wrap=True)
+
+
+def said(value: Value) -> str:
+    """Return a value in words: a text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def short(cell: object) -> str:
