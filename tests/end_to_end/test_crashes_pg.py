@@ -22,12 +22,12 @@ from rightfit_server.operations.devices import enter_device
 from rightfit_server.ports.replica import open_replica
 from rightfit_server.postgres.administration import create_tenant
 
-pytestmark = pytest.mark.xdist_group("end_to_end")
+pytestmark = pytest.mark.xdist_group("crashes")
 
 WRITER = Path(__file__).with_name("writer.py")
 NAMES = ("ann", "bob")
 TAGS = frozenset({"landlord"})
-STEPS = 120
+STEPS = 90
 
 
 class Writers:
@@ -126,7 +126,7 @@ def check(writers: Writers) -> None:
 def test_F03_a_replica_that_is_killed_loses_nothing(writers: Writers) -> None:
     for name in NAMES:
         writers.start(name)
-    for _ in range(8):
+    for _ in range(6):
         name = writers.chance.choice(NAMES)
         if writers.watch(name, writers.chance.randrange(1, 25)):
             writers.kill(name)
