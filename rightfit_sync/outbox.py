@@ -23,7 +23,7 @@ from rightfit_sync.causality.dot import Dot, WrittenDot
 from rightfit_sync.causality.version_vector import includes, meet, merge
 from rightfit_sync.field import merge_field
 from rightfit_sync.limits import CHANGES_PER_PUSH_MAX, PUSH_BYTES_MAX
-from rightfit_sync.merge.registry import MisplacedPath, rules_of
+from rightfit_sync.merge.registry import MisplacedPathError, rules_of
 from rightfit_sync.records import Change, Entity, Outcome, Sibling
 from rightfit_sync.schema.spec import KindSpec, Schema
 
@@ -36,9 +36,12 @@ class RunStart(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One change in the outbox. `digest` is that of the form first made durable and never changes; `outcome` is the
+    """One change in the outbox.
+
+    `digest` is that of the form first made durable and never changes; `outcome` is the
     receipt once the change is acknowledged; `size_bytes` that of its canonical form; `is_deferred` says that the
-    authority has seen it and put it off, because it did not know its kind."""
+    authority has seen it and put it off, because it did not know its kind.
+    """
 
     change: Change
     digest: str
@@ -64,23 +67,70 @@ class Shown(msgspec.Struct, frozen=True, omit_defaults=True):
     frozen: frozenset[str] = frozenset()
 
 
-def fold(trunk: Entity | None, entries: Sequence[Entry], schema: Schema, lost: frozenset[Dot] = frozenset()) -> Shown:
+class Fold(msgspec.Struct, frozen=True):
+    """A view in the making: what `view_of` shows, and what the next entry goes on from.
+
+    `texts` are the siblings of the frozen paths, `seen` the version vector that every one of them shows (None:
+    nothing is frozen), `own` the device ids that the entries were written under.
+    """
+
+    entity: Entity | None
+    texts: Mapping[str, Sequence[Sibling]] = {}
+    seen: Mapping[str, int] | None = None
+    own: frozenset[str] = frozenset()
+
+
+def fold(
+    trunk: Entity | None, entries: Iterable[Entry], schema: Schema, lost: frozenset[Dot] = frozenset()
+) -> Shown:
     """Return the view of one entity: `trunk` with `entries` (its own, in outbox order) applied.
 
-    `lost` are this replica's rejected and void dots of the entity, which a later `base` may still name. An entry that
-    builds on one of them is not shown: it will be rejected by name as well.
+    `lost` are this replica's rejected and void dots of the entity, which a later `base` may still name.
     """
-    entity, shown = trunk, []
+    return view_of(go_on(Fold(trunk), entries, schema, lost))
+
+
+def go_on(folded: Fold, entries: Iterable[Entry], schema: Schema, lost: frozenset[Dot]) -> Fold:
+    """Return `folded` with further entries on top.
+
+    An entry that builds on a lost dot is not shown: it will be rejected by name as well.
+    """
     for entry in entries:
-        entity, outcome = apply(entity, trimmed(entry.change, entity, lost), schema)
+        change = entry.change
+        entity, outcome = apply(folded.entity, trimmed(change, folded.entity, lost), schema)
         if outcome.status != "rejected":
-            shown.append(entry)
+            kind = schema.kinds.get(change.kind)
+            folded = replace(folded, entity=entity, own=folded.own | {change.dot.device_id})
+            if kind is not None:
+                folded = _with_texts(folded, entry, kind)
+    return folded
+
+
+def _with_texts(folded: Fold, entry: Entry, kind: KindSpec) -> Fold:
+    texts, seen = dict(folded.texts), folded.seen
+    for path in entry.change.patches:
+        if not freezes(kind, path):
+            continue
+        if path not in texts:
+            start = entry.run_starts.get(path, RunStart((), {}))
+            texts[path] = start.siblings
+            seen = start.version_vector if seen is None else meet(seen, start.version_vector)
+        texts[path] = _on_top(texts[path], entry.change, path, kind)
+    return replace(folded, texts=texts, seen=seen) if texts else folded
+
+
+def view_of(folded: Fold) -> Shown:
+    """Return what the app sees."""
+    entity = folded.entity
     if entity is None:
         return Shown(None, {})
-    kind = schema.kinds.get(entity.kind)
-    if kind is None or not shown:
-        return Shown(entity, entity.version_vector)
-    return _with_frozen_texts(entity, shown, kind)
+    vector = entity.version_vector
+    if folded.seen is None:
+        return Shown(entity, vector)
+    fields = dict(entity.fields) | {path: siblings for path, siblings in folded.texts.items() if siblings}
+    mine = {device_id: counter for device_id, counter in vector.items() if device_id in folded.own}
+    base = merge(meet(vector, folded.seen), mine)
+    return Shown(replace(entity, fields=fields), base, frozenset(folded.texts))
 
 
 def trimmed(change: Change, entity: Entity | None, lost: Iterable[Dot]) -> Change:
@@ -97,33 +147,11 @@ def trimmed(change: Change, entity: Entity | None, lost: Iterable[Dot]) -> Chang
     return replace(change, base={device_id: counter for device_id, counter in base.items() if counter > 0})
 
 
-def _with_frozen_texts(entity: Entity, entries: Sequence[Entry], kind: KindSpec) -> Shown:
-    fields, base = dict(entity.fields), dict(entity.version_vector)
-    frozen = _frozen_paths(entries, kind)
-    for path in frozen:
-        run = [entry for entry in entries if path in entry.change.patches]
-        start = run[0].run_starts.get(path, RunStart((), {}))
-        base = meet(base, start.version_vector)
-        siblings = start.siblings
-        for entry in run:
-            siblings = _on_top(siblings, entry.change, path, kind)
-        if siblings:
-            fields[path] = siblings
-    own = {entry.change.dot.device_id for entry in entries}
-    mine = {device_id: counter for device_id, counter in entity.version_vector.items() if device_id in own}
-    return Shown(replace(entity, fields=fields), merge(base, mine), frozenset(frozen))
-
-
-def _frozen_paths(entries: Sequence[Entry], kind: KindSpec) -> list[str]:
-    paths = {path: None for entry in entries for path in entry.change.patches if freezes(kind, path)}
-    return list(paths)
-
-
 def freezes(kind: KindSpec, path: str) -> bool:
     """Whether a pending patch of `path` freezes its view: the policy merges against a base (texts)."""
     try:
         return rules_of(kind).policy(path).freezes_view
-    except MisplacedPath:
+    except MisplacedPathError:
         return False
 
 

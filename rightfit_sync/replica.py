@@ -5,6 +5,7 @@ between two of them loses nothing, because each leaves a state from which the ne
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -13,16 +14,26 @@ from rightfit_sync.apply import apply, final_value
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.changes import Stamp
 from rightfit_sync.errors import LocalError
-from rightfit_sync.feed import Page, Row
+from rightfit_sync.feed import Page
 from rightfit_sync.ingest.snapshot import Pushed, Receipt
 from rightfit_sync.limits import CHANGE_BYTES_MAX
-from rightfit_sync.outbox import Entry, Shown, finished, fold, plan_push, run_starts
-from rightfit_sync.records import Alias, Change, Outcome, digest, encoded, rejected
+from rightfit_sync.outbox import Entry, Fold, Shown, finished, fold, go_on, plan_push, run_starts, view_of
+from rightfit_sync.records import Alias, Change, Entity, Outcome, digest, encoded, rejected
 from rightfit_sync.schema.spec import Schema
 from rightfit_sync.store import Key, Rejected, Store
 
 Author = Callable[[Shown, Stamp], Change | None]
 """Make the change, from what is shown and the stamp to put on it (see `changes`); None where nothing is to do."""
+
+
+class _Written(NamedTuple):
+    """Where the latest write left the view of its entity, so that whoever types on does not fold it all again."""
+
+    schema: Schema
+    trunk: Entity | None
+    entries: list[Entry]
+    lost: frozenset[Dot]
+    folded: Fold
 
 
 class ReplicaCore:
@@ -31,6 +42,7 @@ class ReplicaCore:
     def __init__(self, store: Store, schema: Schema) -> None:
         self.store = store
         self.schema = schema
+        self._latest: _Written | None = None
 
     def shown(self, key: Key) -> Shown:
         """Return what the app sees of one entity, and the base that its next change may name."""
@@ -43,10 +55,12 @@ class ReplicaCore:
         """
         with self.store.transaction():
             state = self.store.state()
-            trunk = self.store.trunks([key]).get(key)
+            row = self.store.trunks([key]).get(key)
+            trunk = None if row is None else row.entity
             entries = list(self.store.entries([key]).get(key, ()))
             lost = self.store.lost([key]).get(key, frozenset())
-            shown = fold(None if trunk is None else trunk.entity, entries, self.schema, lost)
+            folded = self._resumed(trunk, entries, lost)
+            shown = view_of(folded)
             dot = Dot(state.device_id, state.counter + 1)
             change = author(shown, Stamp(dot, now, transaction_id, shown.base))
             if change is None:
@@ -54,19 +68,30 @@ class ReplicaCore:
             entry = self._admitted(change, shown, trunk)
             self.store.put_entry(entry)
             self.store.put_state(replace(state, counter=dot.counter))
-            entries.append(entry)
-            views = {key: fold(None if trunk is None else trunk.entity, entries, self.schema, lost)}
-            self.store.put_views(views)
+            folded = go_on(folded, [entry], self.schema, lost)
+            self._latest = _Written(self.schema, trunk, [*entries, entry], lost, folded)
+            self.store.put_views({key: view_of(folded)})
             return change
 
-    def _admitted(self, change: Change, shown: Shown, trunk: Row | None) -> Entry:
+    def _resumed(self, trunk: Entity | None, entries: list[Entry], lost: frozenset[Dot]) -> Fold:
+        """Return the fold of one entity; from where the latest write left it, if nothing else has moved since."""
+        known = self._latest
+        if known is not None and known.schema is self.schema and (known.trunk, known.lost) == (trunk, lost):
+            done = len(known.entries)
+            if entries[:done] == known.entries:
+                return go_on(known.folded, entries[done:], self.schema, lost)
+        return go_on(Fold(trunk), entries, self.schema, lost)
+
+    def _admitted(self, change: Change, shown: Shown, trunk: Entity | None) -> Entry:
         _, outcome = apply(shown.entity, change, self.schema)
         if outcome.status == "rejected":
             raise LocalError(outcome.code, outcome.message, outcome.path)
         size_bytes = len(encoded(change))
         if size_bytes > CHANGE_BYTES_MAX:
-            raise LocalError("too_large", f"this change has {size_bytes} bytes, at most {CHANGE_BYTES_MAX}: split it")
-        starts = run_starts(change, None if trunk is None else trunk.entity, shown, self.schema)
+            raise LocalError(
+                "too_large", f"this change has {size_bytes} bytes, at most {CHANGE_BYTES_MAX}: split it"
+            )
+        starts = run_starts(change, trunk, shown, self.schema)
         return Entry(change, digest(change), size_bytes, run_starts=starts)
 
     def plan_push(self, *, changes_max: int, bytes_max: int) -> list[Pushed]:
@@ -130,7 +155,9 @@ class ReplicaCore:
             evicted = {key for key, seq in gone.items() if key in held and seq >= held[key].seq}
             state = self.store.state()
             if set(state.tags) - set(page.tags):
-                evicted |= {key for key, tags in self.store.trunk_tags() if tags and not set(tags) & set(page.tags)}
+                evicted |= {
+                    key for key, tags in self.store.trunk_tags() if tags and not set(tags) & set(page.tags)
+                }
             self.store.drop_trunks(evicted)
             self.store.put_state(replace(state, cursor=page.cursor, tags=page.tags))
             changed = {*fresh, *evicted, *(() if page.more else self._let_go_unseen())}
@@ -148,18 +175,24 @@ class ReplicaCore:
     def take_authority(self, kinds: Sequence[str], epoch: str) -> None:
         """Remember the kinds of the authority's schema and its epoch."""
         state = self.store.state()
-        if state.authority_kinds is None or list(state.authority_kinds) != list(kinds) or state.epoch != epoch:
+        if (
+            state.authority_kinds is None
+            or list(state.authority_kinds) != list(kinds)
+            or state.epoch != epoch
+        ):
             with self.store.transaction():
                 self.store.put_state(replace(state, authority_kinds=kinds, epoch=epoch))
 
     def set_aside(self, dot: Dot, outcome: Outcome) -> None:
         """Give up a pending change by name (too large, say): a void takes its dot, its payload joins the rejected list.
 
-        The void is pushed in its place, so that counters stay gap-free and nothing behind it waits. The other changes of
-        its transaction go with it: they stand and fall together.
+        The void is pushed in its place, so that counters stay gap-free and nothing behind it waits. The other changes
+        of its transaction go with it: they stand and fall together.
         """
         with self.store.transaction():
-            entries = [one for one in self.store.entries_by_dot([dot]) if one.is_pending and one.change.op != "void"]
+            entries = [
+                one for one in self.store.entries_by_dot([dot]) if one.is_pending and one.change.op != "void"
+            ]
             transaction_ids = {one.change.transaction_id for one in entries} - {None}
             mates = [one for one in self.store.pending() if one.change.transaction_id in transaction_ids]
             for entry in mates or entries:
@@ -212,7 +245,9 @@ class ReplicaCore:
         wanted = {path: final_value(patch) for path, patch in change.patches.items()}
         if shown.entity is None:
             if change.op != "create":
-                raise LocalError("unknown_entity", f"{change.kind} {change.entity_id} is not here any more: discard it")
+                raise LocalError(
+                    "unknown_entity", f"{change.kind} {change.entity_id} is not here any more: discard it"
+                )
             return changes.create(change.kind, change.entity_id, wanted, stamp, self.schema)
         if change.op == "delete":
             return changes.delete(shown.entity, stamp)
@@ -244,4 +279,6 @@ class ReplicaCore:
 
 def too_large(size_bytes: int) -> Outcome:
     """Return the device's own reason for setting aside a change that no push can carry."""
-    return rejected("too_large", f"{size_bytes} bytes are more than one push carries: split the change and retry")
+    return rejected(
+        "too_large", f"{size_bytes} bytes are more than one push carries: split the change and retry"
+    )
