@@ -69,7 +69,7 @@ class Feed:
         async with self._storage.feed(identity.tenant_id) as transaction:
             viewer = await transaction.viewer(identity)
             place = await self._place(transaction, viewer, identity, cursor)
-            cutter = _Cutter(transaction, viewer, identity, rows_max)
+            cutter = _Cutter(transaction, viewer, rows_max)
             piece = await cutter.next(place)
             page = await cutter.page(place, piece)
         signed = replace(page, cursor=self._cursors.sign(piece.cursor))
@@ -99,12 +99,9 @@ class Feed:
 class _Cutter:
     """Cuts one page inside one transaction."""
 
-    def __init__(
-        self, transaction: FeedTransaction, viewer: Viewer, identity: Identity, rows_max: int
-    ) -> None:
+    def __init__(self, transaction: FeedTransaction, viewer: Viewer, rows_max: int) -> None:
         self._transaction = transaction
         self._viewer = viewer
-        self._identity = identity
         self._rows_max = rows_max
 
     async def next(self, place: Cursor) -> _Piece:
@@ -134,9 +131,7 @@ class _Cutter:
         size: int | None = None
         rows: list[FeedRow] = []
         while size is None:
-            rows = await self._transaction.rows_after(
-                place.seq, self._viewer.tags, self._identity.device_id, limit
-            )
+            rows = await self._transaction.rows_after(place.seq, self._viewer.tags, limit)
             size = cut([row.commit_seq for row in rows], self._rows_max)
             if size is None and len(rows) < limit:
                 size = len(rows)

@@ -232,7 +232,7 @@ class FeedTransaction(Protocol):
     async def chain_at(self, seq: int) -> str | None:
         """Return the chain hash of the commit `seq`, None if there is no such commit."""
 
-    async def rows_after(self, seq: int, tags: Collection[str], device_id: str, limit: int) -> list[FeedRow]:
+    async def rows_after(self, seq: int, tags: Collection[str], limit: int) -> list[FeedRow]:
         """Return rows that concern the subject, in order.
 
         Visible ones, and those that left its sight after `seq`.

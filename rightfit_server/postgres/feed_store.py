@@ -1,8 +1,6 @@
 """What a pull reads from PostgreSQL.
 
-A row concerns a subject if its audience shares a tag with it, if it left the subject's audience since
-the cursor, or if this very device changed it since then without being allowed to see the outcome (it
-must learn to forget it).
+A row concerns a subject if its audience shares a tag with it, or did so until a commit after the cursor.
 """
 
 from collections.abc import Collection
@@ -28,11 +26,6 @@ _ROWS_AFTER = (
         OR (e.lost_tags <> '{{}}' AND EXISTS (
             SELECT FROM jsonb_each(e.lost_tags) l
             WHERE l.key = ANY (%(tags)s::text[]) AND l.value::bigint > %(seq)s
-        ))
-        OR (e.version_vector ? %(device_id)s AND EXISTS (
-            SELECT FROM app.changes c
-            WHERE c.kind = e.kind AND c.entity_id = e.entity_id AND c.commit_seq > %(seq)s
-                AND c.device_id = %(device_id)s
         ))
     )
     ORDER BY e.seq LIMIT %(limit)s
@@ -84,9 +77,9 @@ class PostgresFeed:
         row = await cursor.fetchone()
         return None if row is None else row[0]
 
-    async def rows_after(self, seq: int, tags: Collection[str], device_id: str, limit: int) -> list[FeedRow]:
+    async def rows_after(self, seq: int, tags: Collection[str], limit: int) -> list[FeedRow]:
         """Return rows that concern the subject, in order: visible, or gone from its sight after `seq`."""
-        parameters = {"seq": seq, "tags": sorted(tags), "device_id": device_id, "limit": limit}
+        parameters = {"seq": seq, "tags": sorted(tags), "limit": limit}
         return await self._rows(_ROWS_AFTER, parameters)
 
     async def rows_below(self, start: int, end: int, tags: Collection[str], limit: int) -> list[FeedRow]:

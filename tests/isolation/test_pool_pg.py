@@ -8,7 +8,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from rightfit_sync.wire.messages import SyncRequest
-from tests.server.world import Database, Phone, serving
+from tests.server.world import Database, Phone, World, serving
 
 pytestmark = pytest.mark.anyio
 REQUESTS = 10_000
@@ -53,3 +53,13 @@ async def test_T04_ten_thousand_requests_over_a_pool_of_two_leak_nothing(databas
         assert counted["cancelled"] > REQUESTS * 0.15
         assert counted["answered"] > REQUESTS * 0.75
         await asyncio.gather(*(ask(phone) for phone in phones))
+        await nothing_is_left_on_a_connection(world)
+
+
+async def nothing_is_left_on_a_connection(world: World) -> None:
+    pool = world.services.storage._pool  # type: ignore[attr-defined]
+    held = [await pool.getconn() for _ in range(2)]
+    for connection in held:
+        left = await (await connection.execute("SELECT current_setting('app.tenant_id', true)")).fetchone()
+        assert left in (("",), (None,))
+        await pool.putconn(connection)

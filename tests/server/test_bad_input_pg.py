@@ -1,6 +1,7 @@
 """Bad input: a clear answer that names the field; nothing is lost, and the rest of the batch goes on."""
 
 import json
+import tracemalloc
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -174,8 +175,12 @@ async def test_B04_a_compressed_bomb_is_not_inflated(world: World) -> None:
     phone = world.office()
     bomb = zstandard.ZstdCompressor().compress(b" " * 500_000_000)
     headers = {**phone.headers, "Content-Type": JSON, "Content-Encoding": "zstd"}
+    tracemalloc.start()
     response = await world.http.post("/v1/sync", content=bomb, headers=headers)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
     assert (response.status_code, problem(response)["code"]) == (413, "too_large")
+    assert peak_bytes < 5 * PUSH_BYTES_MAX
 
 
 async def test_B04_too_many_changes_at_once(world: World) -> None:
