@@ -13,7 +13,7 @@ from rightfit_sync.causality.dot import is_authority
 from rightfit_sync.causality.version_vector import includes
 from rightfit_sync.limits import DEVICES_PER_VECTOR_MAX, PATCHES_PER_CHANGE_MAX, PATH_LENGTH_MAX
 from rightfit_sync.merge.policy import Policy
-from rightfit_sync.merge.registry import MisplacedPath, rules_of
+from rightfit_sync.merge.registry import MisplacedPathError, rules_of
 from rightfit_sync.records import Change, Entity, Outcome, Patch, rejected
 from rightfit_sync.schema.spec import KindSpec, Schema
 from rightfit_sync.values import problem, text_problem
@@ -23,9 +23,13 @@ def check(entity: Entity | None, change: Change, schema: Schema) -> Outcome | No
     """Return the refusal of `change` on `entity`, or None where it may be applied."""
     kind = schema.kinds.get(change.kind)
     if kind is None:
-        return rejected("schema_ahead", f"the kind {change.kind!r} is not in schema {schema.schema_version}: upgrade")
+        return rejected(
+            "schema_ahead", f"the kind {change.kind!r} is not in schema {schema.schema_version}: upgrade"
+        )
     if entity is None and change.op != "create":
-        return rejected("unknown_entity", f"{change.kind} {change.entity_id} does not exist here: create it first")
+        return rejected(
+            "unknown_entity", f"{change.kind} {change.entity_id} does not exist here: create it first"
+        )
     if entity is not None and (entity.kind, entity.entity_id) != (change.kind, change.entity_id):
         return rejected("wrong_entity", f"the change names {change.kind} {change.entity_id}, not this entity")
     return _check_shape(change) or _check_base(entity, change) or _check_patches(change, kind)
@@ -43,17 +47,26 @@ def _check_shape(change: Change) -> Outcome | None:
     if change.op in ("edit", "resolve") and not change.patches:
         return rejected("invalid_op", f"this {change.op} patches nothing")
     if len(change.patches) > PATCHES_PER_CHANGE_MAX:
-        return rejected("too_many_patches", f"{len(change.patches)} paths, at most {PATCHES_PER_CHANGE_MAX}: split it")
+        return rejected(
+            "too_many_patches", f"{len(change.patches)} paths, at most {PATCHES_PER_CHANGE_MAX}: split it"
+        )
     return None
 
 
 def _check_base(entity: Entity | None, change: Change) -> Outcome | None:
     known = {} if entity is None else entity.version_vector
-    if len(change.base) > DEVICES_PER_VECTOR_MAX or len({*known, change.dot.device_id}) > DEVICES_PER_VECTOR_MAX:
-        return rejected("too_many_devices", f"a version vector names at most {DEVICES_PER_VECTOR_MAX} devices")
+    if (
+        len(change.base) > DEVICES_PER_VECTOR_MAX
+        or len({*known, change.dot.device_id}) > DEVICES_PER_VECTOR_MAX
+    ):
+        return rejected(
+            "too_many_devices", f"a version vector names at most {DEVICES_PER_VECTOR_MAX} devices"
+        )
     for device_id, counter in change.base.items():
         if counter > known.get(device_id, 0):
-            return rejected("base_unknown", f"the change builds on {device_id}:{counter}, which is not known here")
+            return rejected(
+                "base_unknown", f"the change builds on {device_id}:{counter}, which is not known here"
+            )
     for path, patch in change.patches.items():
         for dot in patch.replaced:
             if not includes(known, dot):
@@ -65,10 +78,12 @@ def _check_patches(change: Change, kind: KindSpec) -> Outcome | None:
     rules = rules_of(kind)
     for path, patch in change.patches.items():
         if not path or len(path) > PATH_LENGTH_MAX:
-            return rejected("invalid_path", f"a path has 1 to {PATH_LENGTH_MAX} characters", path[:PATH_LENGTH_MAX])
+            return rejected(
+                "invalid_path", f"a path has 1 to {PATH_LENGTH_MAX} characters", path[:PATH_LENGTH_MAX]
+            )
         try:
             policy = rules.policy(path)
-        except MisplacedPath as misplaced:
+        except MisplacedPathError as misplaced:
             return rejected("invalid_path", str(misplaced), path)
         if policy.spec.merge == "server" and not is_authority(change.dot.device_id):
             return rejected("server_field", f"only the server writes {path}: leave it out", path)
@@ -80,7 +95,9 @@ def _check_patches(change: Change, kind: KindSpec) -> Outcome | None:
 def _problems(policy: Policy, path: str, patch: Patch) -> Iterator[Outcome]:
     path_problem = text_problem(path)
     if path_problem is not None:
-        yield rejected(path_problem[0], path_problem[1], path.replace("\x00", "").encode(errors="ignore").decode())
+        yield rejected(
+            path_problem[0], path_problem[1], path.replace("\x00", "").encode(errors="ignore").decode()
+        )
     for value in (patch.value, patch.base):
         illegal = None if value is UNSET else problem(value)
         if illegal is not None:

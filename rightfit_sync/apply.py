@@ -41,13 +41,15 @@ def apply(entity: Entity | None, change: Change, schema: Schema) -> tuple[Entity
     """
     if change.op == "void":
         return entity, VOID
-    if entity is not None and includes(entity.version_vector, change.dot):
+    if entity is not None and change.dot.counter > 0 and includes(entity.version_vector, change.dot):
         return entity, DUPLICATE
     refused = check(entity, change, schema)
     if refused is not None:
         return entity, refused
     kind = schema.kinds[change.kind]
-    known = entity or Entity(kind=change.kind, entity_id=change.entity_id, version_vector={}, fields={}, life=[])
+    known = entity or Entity(
+        kind=change.kind, entity_id=change.entity_id, version_vector={}, fields={}, life=[]
+    )
     draft = _Draft(known, kind)
     for path, patch in change.patches.items():
         draft.patch(path, patch, change)
@@ -63,7 +65,7 @@ def apply(entity: Entity | None, change: Change, schema: Schema) -> tuple[Entity
 
 
 def _life(entity: Entity, change: Change) -> Sequence[LifeRecord]:
-    if change.op != "delete" and change.op != "restore":
+    if change.op not in {"delete", "restore"}:
         return entity.life
     record = LifeRecord(
         op=change.op,
@@ -121,7 +123,9 @@ class _Draft:
     def _disputed_items(self, change: Change) -> Sequence[str]:
         """Return the items that `change` touches, removed by one and edited by another; known once all is in."""
         touched = [item for path in change.patches for item in (path, path.rpartition("/")[0]) if "/" in item]
-        return [item for item in dict.fromkeys(touched) if item not in self._paths and self._is_disputed(item)]
+        return [
+            item for item in dict.fromkeys(touched) if item not in self._paths and self._is_disputed(item)
+        ]
 
     def _is_disputed(self, item: str) -> bool:
         removed = any(sibling.value is None for sibling in self.fields.get(item, ()))
@@ -132,12 +136,16 @@ class _Draft:
         paths = [*self._paths, *self._disputed_items(change)]
         for path in change.patches:
             if len(self.fields.get(path, ())) > SIBLINGS_PER_FIELD_MAX:
-                return rejected("too_many_siblings", f"{path} holds {SIBLINGS_PER_FIELD_MAX} values: resolve it", path)
+                return rejected(
+                    "too_many_siblings", f"{path} holds {SIBLINGS_PER_FIELD_MAX} values: resolve it", path
+                )
         if after.life and delete_conflict(after, self._kind) is not None:
             paths.append(LIFE_PATH)
         violated = self._violated(after, change)
         if violated and change.op == "resolve" and self._is_settled(violated):
-            return rejected("invariant", f"this resolution breaks {violated[0]}: choose other values", violated[0])
+            return rejected(
+                "invariant", f"this resolution breaks {violated[0]}: choose other values", violated[0]
+            )
         paths.extend(violated)
         if paths:
             return Outcome(status="conflicted", paths=paths, suggestions=self._suggestions)

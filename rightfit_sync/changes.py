@@ -116,10 +116,14 @@ def resolve(entity: Entity, conflict: Conflict, choice: Value, stamp: Stamp, sch
     if conflict.reason != "invariant":
         return resolution(entity, {conflict.path: choice}, stamp)
     if not isinstance(choice, Mapping) or not choice:
-        raise LocalError("invalid_choice", "choose values for the fields of this invariant, as a map", conflict.path)
+        raise LocalError(
+            "invalid_choice", "choose values for the fields of this invariant, as a map", conflict.path
+        )
     wanted = _patches(entity, cast("Mapping[str, Value]", choice), _kind(schema, entity.kind))
     if not wanted:
-        raise LocalError("invalid_choice", "the values chosen are those that break the invariant", conflict.path)
+        raise LocalError(
+            "invalid_choice", "the values chosen are those that break the invariant", conflict.path
+        )
     return resolution(entity, {path: patch.value for path, patch in wanted.items()}, stamp)
 
 
@@ -197,7 +201,9 @@ def _elements(entity: Entity, name: str, declared: FieldSpec, value: Value) -> d
     elif declared.merge == "keyed_list" and isinstance(value, list | tuple | None):
         wanted = _item_elements(entity, name, value or ())
     else:
-        raise LocalError("invalid_type", f"{name} is a {declared.merge}: give it a whole one or patch a path", name)
+        raise LocalError(
+            "invalid_type", f"{name} is a {declared.merge}: give it a whole one or patch a path", name
+        )
     for path in entity.fields:
         depth = path.count("/")
         if is_inside(path, name) and depth == 1 and path not in wanted:

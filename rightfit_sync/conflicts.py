@@ -30,8 +30,11 @@ Reason: TypeAlias = Literal["siblings", "removed_item", "delete_edit", "invarian
 
 
 class Conflict(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One open conflict. `siblings` are the values to choose from (of every field concerned), `life` the deletes and
-    restores, `suggestion` a merged text that a person may take."""
+    """One open conflict.
+
+    `siblings` are the values to choose from (of every field concerned), `life` the deletes and restores, `suggestion`
+    a merged text that a person may take.
+    """
 
     conflict_id: str
     kind: str
@@ -76,7 +79,9 @@ def _sibling_conflicts(entity: Entity) -> Iterable[Conflict]:
         if len(siblings) > 1:
             yield _conflict(entity, path, "siblings", _dots(siblings), siblings)
         elif siblings[0].value is None and "/" in path:
-            survivors = [one for inner, kept in sorted(entity.fields.items()) if is_inside(inner, path) for one in kept]
+            survivors = [
+                one for inner, kept in sorted(entity.fields.items()) if is_inside(inner, path) for one in kept
+            ]
             if survivors:
                 beside = [*siblings, *survivors]
                 yield _conflict(entity, path, "removed_item", _dots(beside), beside)

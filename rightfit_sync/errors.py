@@ -34,7 +34,13 @@ class RemoteError(RightFitError):
     """
 
     def __init__(
-        self, code: str, message: str, *, status: int = 400, path: str = "", detail: dict[str, object] | None = None
+        self,
+        code: str,
+        message: str,
+        *,
+        status: int = 400,
+        path: str = "",
+        detail: dict[str, object] | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code

@@ -20,8 +20,11 @@ GENESIS = "0" * 32
 
 
 class Row(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One entity as the authority has it. `tags` are those of its audience that the subject holds, `orphans` the paths
-    of its references whose target is gone, `suggestions` merged texts to offer, by path in conflict."""
+    """One entity as the authority has it.
+
+    `tags` are those of its audience that the subject holds, `orphans` the paths of its references whose target is
+    gone, `suggestions` merged texts to offer, by path in conflict.
+    """
 
     seq: int
     entity: Entity
@@ -39,8 +42,11 @@ class Evicted(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A piece of the feed. `cursor` is where the next one begins, `more` whether there is one now, `remaining` about
-    how many rows are still to come (for progress), `tags` the subject's present tags."""
+    """A piece of the feed.
+
+    `cursor` is where the next one begins, `more` whether there is one now, `remaining` about how many rows are still
+    to come (for progress), `tags` the subject's present tags.
+    """
 
     cursor: str
     tags: Sequence[str]

@@ -68,7 +68,9 @@ def _take_away(
     left, replaced_values = [], []
     for sibling in before:
         kept = without(sibling.dots, replaces)
-        if len(kept) == len(sibling.dots) or not (op == "resolve" or policy.may_replace(sibling.value, value)):
+        if len(kept) == len(sibling.dots) or not (
+            op == "resolve" or policy.may_replace(sibling.value, value)
+        ):
             left.append(sibling)
             continue
         replaced_values.append(sibling.value)

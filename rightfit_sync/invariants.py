@@ -18,7 +18,7 @@ from rightfit_sync.values import Value
 InvariantRule = Callable[[Sequence[Value], Mapping[str, Value]], bool]
 
 
-def _ordered(values: Sequence[Value], options: Mapping[str, Value]) -> bool:
+def _ordered(values: Sequence[Value], _options: Mapping[str, Value]) -> bool:
     texts = [value for value in values if isinstance(value, str)]
     numbers = [value for value in values if isinstance(value, int | float)]
     return texts == sorted(texts) and numbers == sorted(numbers)
@@ -30,7 +30,7 @@ def _requires(values: Sequence[Value], options: Mapping[str, Value]) -> bool:
     return not triggered or all(value is not None for value in values[1:])
 
 
-def _at_most_one(values: Sequence[Value], options: Mapping[str, Value]) -> bool:
+def _at_most_one(values: Sequence[Value], _options: Mapping[str, Value]) -> bool:
     return sum(value is not None for value in values) <= 1
 
 

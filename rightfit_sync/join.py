@@ -43,8 +43,13 @@ def join(left: Entity, right: Entity) -> Entity:
     )
 
 
-def _join_field(ours: Sequence[Sibling], theirs: Sequence[Sibling], left: Entity, right: Entity) -> list[Sibling]:
-    kept = [*_still_shown(ours, theirs, right.version_vector), *_still_shown(theirs, ours, left.version_vector)]
+def _join_field(
+    ours: Sequence[Sibling], theirs: Sequence[Sibling], left: Entity, right: Entity
+) -> list[Sibling]:
+    kept = [
+        *_still_shown(ours, theirs, right.version_vector),
+        *_still_shown(theirs, ours, left.version_vector),
+    ]
     greatest: dict[_Names, Sibling] = {}
     for sibling in kept:
         names = _names(sibling.dots)
@@ -55,7 +60,9 @@ def _join_field(ours: Sequence[Sibling], theirs: Sequence[Sibling], left: Entity
     )
 
 
-def _still_shown(ours: Sequence[Sibling], theirs: Iterable[Sibling], known: Mapping[str, int]) -> list[Sibling]:
+def _still_shown(
+    ours: Sequence[Sibling], theirs: Iterable[Sibling], known: Mapping[str, int]
+) -> list[Sibling]:
     shown = _names(dot for sibling in theirs for dot in sibling.dots)
     kept = []
     for sibling in ours:

@@ -14,7 +14,7 @@ import msgspec
 
 from rightfit_sync.causality.dot import Dot, WrittenDot
 from rightfit_sync.causality.version_vector import includes
-from rightfit_sync.merge.registry import MisplacedPath, rules_of
+from rightfit_sync.merge.registry import MisplacedPathError, rules_of
 from rightfit_sync.records import Entity, LifeRecord
 from rightfit_sync.schema.spec import KindSpec
 
@@ -56,7 +56,7 @@ def _is_seen(dot: WrittenDot, deletes: Sequence[LifeRecord]) -> bool:
 def _is_server_field(kind: KindSpec, path: str) -> bool:
     try:
         return rules_of(kind).spec(path).merge == "server"
-    except MisplacedPath:
+    except MisplacedPathError:
         return False
 
 

@@ -109,9 +109,9 @@ class Entity(msgspec.Struct, frozen=True):
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     """What became of one change; the authority keeps it as the change's receipt.
 
-    `conflicted` lists `paths` (a field's path, an invariant's name, or `conflicts.LIFE_PATH`), and for texts a merged text
-    that a person may take (`suggestions`). `rejected` has `code` (a stable word), `path` and `message`. `duplicate`
-    may carry the `first` outcome, and the `twin`, under whose dot the same change had been accepted.
+    `conflicted` lists `paths` (a field's path, an invariant's name, or `conflicts.LIFE_PATH`), and for texts a merged
+    text that a person may take (`suggestions`). `rejected` has `code` (a stable word), `path` and `message`.
+    `duplicate` may carry the `first` outcome, and the `twin`, under whose dot the same change had been accepted.
     """
 
     status: OutcomeStatus

@@ -28,4 +28,6 @@ def references(entity: Entity, schema: Schema) -> list[Reference]:
         return []
     shown = values(entity, kind)
     found = ((name, shown.get(name), spec) for name, spec in sorted(kind.references.items()))
-    return [Reference(name, spec.kind, target, spec) for name, target, spec in found if isinstance(target, str)]
+    return [
+        Reference(name, spec.kind, target, spec) for name, target, spec in found if isinstance(target, str)
+    ]

@@ -42,7 +42,9 @@ def merge(left: VersionVector, right: VersionVector) -> dict[str, int]:
 def meet(left: VersionVector, right: VersionVector) -> dict[str, int]:
     """Return the greatest vector that both dominate: what each of the two is sure to have seen."""
     return {
-        device_id: min(counter, right[device_id]) for device_id, counter in left.items() if right.get(device_id, 0) > 0
+        device_id: min(counter, right[device_id])
+        for device_id, counter in left.items()
+        if right.get(device_id, 0) > 0
     }
 
 

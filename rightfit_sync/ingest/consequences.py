@@ -66,7 +66,9 @@ class Consequences:
                 continue
             target = draft.entity((reference.kind, reference.entity_id))
             if target is None:
-                message = f"{reference.path} names the {reference.kind} {reference.entity_id}, which does not exist"
+                message = (
+                    f"{reference.path} names the {reference.kind} {reference.entity_id}, which does not exist"
+                )
                 return rejected("unknown_reference", f"{message}: create it first", reference.path)
             if not self._is_alive(target):
                 orphans.add(reference.path)
@@ -82,7 +84,9 @@ class Consequences:
             draft.put(key, after, gone)
 
     def _died(self, draft: Draft, key: Key) -> Outcome | None:
-        holders = [(holder, path) for holder, path in draft.referrers(key) if self._is_alive(draft.entity(holder))]
+        holders = [
+            (holder, path) for holder, path in draft.referrers(key) if self._is_alive(draft.entity(holder))
+        ]
         for holder, path in holders:
             if self._schema.kinds[holder[0]].references[path].on_delete == "restrict":
                 message = f"{key[0]} {key[1]} is still named by {path} of {holder[0]} {holder[1]}: change that first"

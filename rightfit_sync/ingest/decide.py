@@ -115,17 +115,27 @@ class _Ingest:
     def _is_answered(self, pushed: Pushed) -> bool:
         dot, device = pushed.change.dot, self._snapshot.device
         if dot.device_id != device.device_id:
-            raise RemoteError("wrong_device", f"{dot} is not a change of {device.device_id}", status=403, path="dot")
+            raise RemoteError(
+                "wrong_device", f"{dot} is not a change of {device.device_id}", status=403, path="dot"
+            )
         receipt = self._snapshot.receipts.get(dot)
         if receipt is not None:
             if receipt.digest != pushed.digest:
                 message = f"{dot} was spent on another change: this device's id is used twice"
-                raise RemoteError("device_cloned", message, status=409, path="dot", detail={"dot": [dot.device_id, dot.counter]})
+                raise RemoteError(
+                    "device_cloned",
+                    message,
+                    status=409,
+                    path="dot",
+                    detail={"dot": [dot.device_id, dot.counter]},
+                )
             self._receipts.append(receipt)
             return True
         if dot.counter > self._counter + 1:
             message = f"{dot} leaves a gap: the next counter is {self._counter + 1}"
-            raise RemoteError("counter_gap", message, status=409, path="dot", detail={"expected": self._counter + 1})
+            raise RemoteError(
+                "counter_gap", message, status=409, path="dot", detail={"expected": self._counter + 1}
+            )
         self._counter = max(self._counter, dot.counter)
         return False
 
@@ -176,7 +186,9 @@ class _Ingest:
 
     def _renamed(self, patches: Mapping[str, Patch]) -> Mapping[str, Patch]:
         """Return `patches` with the dots of duplicates replaced by those under which they had been accepted."""
-        if not self._twins or not any(dot in self._twins for patch in patches.values() for dot in patch.replaced):
+        if not self._twins or not any(
+            dot in self._twins for patch in patches.values() for dot in patch.replaced
+        ):
             return patches
         return {
             path: replace(patch, replaces=sorted({self._twins.get(dot, dot) for dot in patch.replaced}))
@@ -187,10 +199,14 @@ class _Ingest:
         for path, patch in change.patches.items():
             for dot in patch.replaced:
                 if dot in self._lost:
-                    return rejected("depends_on_rejected", f"{path} builds on {dot}, which was not accepted", path)
+                    return rejected(
+                        "depends_on_rejected", f"{path} builds on {dot}, which was not accepted", path
+                    )
         return self._authorize(before, change)
 
-    def _whole(self, group: Sequence[Pushed], fresh: Sequence[Pushed], outcomes: Sequence[Outcome]) -> list[Outcome]:
+    def _whole(
+        self, group: Sequence[Pushed], fresh: Sequence[Pushed], outcomes: Sequence[Outcome]
+    ) -> list[Outcome]:
         """Return the outcomes of a transaction: where one change may not stand, none does."""
         mates = {pushed.change.dot for pushed in group}
         answered = {receipt.dot: receipt.outcome for receipt in self._receipts if receipt.dot in mates}
@@ -246,5 +262,8 @@ def _known(before: Entity | None, change: Change) -> Outcome | None:
         for sibling in siblings
         for dot in sibling.dots
     )
-    return DUPLICATE if is_shown else rejected("receipt_lost", f"the answer to {change.dot} was lost in a restore")
-
+    return (
+        DUPLICATE
+        if is_shown
+        else rejected("receipt_lost", f"the answer to {change.dot} was lost in a restore")
+    )

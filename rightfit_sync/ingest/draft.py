@@ -74,7 +74,11 @@ class Draft:
         if key not in self._snapshot.referrers:
             raise MissingError(NeedMore(referrers=[key]))
         holders = {*self._snapshot.referrers[key], *self.changed}
-        missing = [holder for holder in holders if holder not in self.changed and holder not in self._snapshot.entities]
+        missing = [
+            holder
+            for holder in holders
+            if holder not in self.changed and holder not in self._snapshot.entities
+        ]
         if missing:
             raise MissingError(NeedMore(entities=sorted(missing)))
         found = []

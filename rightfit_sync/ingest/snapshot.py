@@ -113,7 +113,9 @@ def wanted(push: Iterable[Pushed], device: Device, schema: Schema) -> tuple[list
         dots.add(change.dot)
         if change.was is not UNSET:
             dots.add(change.was.dot)
-        dots.update(Dot(device_id, counter) for device_id, counter in change.base.items() if device_id in mine)
+        dots.update(
+            Dot(device_id, counter) for device_id, counter in change.base.items() if device_id in mine
+        )
         for patch in change.patches.values():
             dots.update(dot for dot in patch.replaced if dot.device_id in mine)
     return sorted(keys), sorted(dots)
@@ -122,7 +124,11 @@ def wanted(push: Iterable[Pushed], device: Device, schema: Schema) -> tuple[list
 def _targets(change: Change, schema: Schema) -> Iterator[Key]:
     kind = schema.kinds.get(change.kind)
     for path, patch in change.patches.items() if kind is not None and kind.references else ():
-        members = cast("Mapping[str, object]", patch.value) if isinstance(patch.value, Mapping) else {path: patch.value}
+        members = (
+            cast("Mapping[str, object]", patch.value)
+            if isinstance(patch.value, Mapping)
+            else {path: patch.value}
+        )
         for name, value in members.items():
             reference = kind.references.get(name) if kind is not None else None
             if reference is not None and isinstance(value, str):

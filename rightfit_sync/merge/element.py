@@ -15,4 +15,6 @@ class SetElement(Policy):
 
     def problem(self, value: Value) -> str | None:
         """Return why `value` is neither true (add) nor null (remove), or None."""
-        return None if value is True or value is None else "a set element is added with true, removed with null"
+        return (
+            None if value is True or value is None else "a set element is added with true, removed with null"
+        )

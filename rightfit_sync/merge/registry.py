@@ -53,7 +53,7 @@ def register_policy(name: str, factory: PolicyFactory) -> None:
     _POLICIES[name] = factory
 
 
-class MisplacedPath(Exception):
+class MisplacedPathError(Exception):
     """A path that no patch may name; the message says which one to use instead."""
 
 
@@ -69,11 +69,13 @@ class Rules:
             if spec.merge not in CONTAINERS and name not in self._grouped
         }
         for name, group in kind.groups.items():
-            self._fields[name] = Group(group, {member: _policy(kind.fields[member]) for member in group.members})
+            self._fields[name] = Group(
+                group, {member: _policy(kind.fields[member]) for member in group.members}
+            )
         self._members: dict[tuple[str, str | None], Policy] = {}
 
     def policy(self, path: str) -> Policy:
-        """Return the policy of `path`; raise `MisplacedPath` for one that cannot be patched."""
+        """Return the policy of `path`; raise `MisplacedPathError` for one that cannot be patched."""
         found = self._fields.get(path)
         return found if found is not None else self._inner(path)
 
@@ -86,24 +88,32 @@ class Rules:
         name = unescape(name)
         declared = self._kind.fields.get(name)
         if name in self._grouped:
-            raise MisplacedPath(f"{name} belongs to the group {self._grouped[name]}: patch the group as a whole")
+            raise MisplacedPathError(
+                f"{name} belongs to the group {self._grouped[name]}: patch the group as a whole"
+            )
         if declared is None and name not in self._kind.groups:
             return _ANYTHING
         if declared is None or declared.merge not in CONTAINERS:
-            raise MisplacedPath(f"{name} has no elements: patch {name} itself")
+            raise MisplacedPathError(f"{name} has no elements: patch {name} itself")
         if len(rest) not in ((1, 2) if declared.merge == "keyed_list" else (1,)) or not all(rest):
-            raise MisplacedPath(f"{name} is a {declared.merge}: patch its elements, {name}/<element>")
+            raise MisplacedPathError(f"{name} is a {declared.merge}: patch its elements, {name}/<element>")
         self._check_element(path, declared, rest)
-        return self._member(name, declared, None if declared.merge == "set" else unescape(rest[-1]), len(rest))
+        return self._member(
+            name, declared, None if declared.merge == "set" else unescape(rest[-1]), len(rest)
+        )
 
     @staticmethod
     def _check_element(path: str, declared: FieldSpec, rest: Sequence[str]) -> None:
         if "~" in path and any(escape(unescape(segment)) != segment for segment in rest):
-            raise MisplacedPath(f"{path} is not escaped as a path must be: write ~0 for '~' and ~1 for '/'")
+            raise MisplacedPathError(
+                f"{path} is not escaped as a path must be: write ~0 for '~' and ~1 for '/'"
+            )
         if declared.merge == "set" and declared.type == "int" and not _INTEGER.fullmatch(rest[0]):
-            raise MisplacedPath(f"{rest[0]!r} is no integer in its shortest form, as this set holds")
+            raise MisplacedPathError(f"{rest[0]!r} is no integer in its shortest form, as this set holds")
         if len(rest) == 2 and rest[1] in _ITEM_NAMES:
-            raise MisplacedPath(f"every item has its {rest[1]} already: patch the item itself to move it")
+            raise MisplacedPathError(
+                f"every item has its {rest[1]} already: patch the item itself to move it"
+            )
 
     def _member(self, name: str, declared: FieldSpec, key: str | None, depth: int) -> Policy:
         if declared.merge == "keyed_list" and depth == 1:
@@ -117,7 +127,9 @@ class Rules:
             if declared.merge == "set":
                 found = SetElement(FieldSpec(merge="set", type="bool"))
             else:
-                found = _policy(declared.element if key is None and declared.element else declared.fields[key or ""])
+                found = _policy(
+                    declared.element if key is None and declared.element else declared.fields[key or ""]
+                )
             self._members[name, key] = found
         return found
 

@@ -1,4 +1,6 @@
-"""Declaring a schema in Python, as annotated msgspec Structs::
+"""Declaring a schema in Python, as annotated msgspec Structs.
+
+For example::
 
     @kind("packing_item", audience=["family"])
     class PackingItem(msgspec.Struct):
@@ -14,10 +16,10 @@ A field without `merge` is a register; a `set[...]` is a set, a list of Structs 
 field's type word: `Decimal`, `date`, `datetime`, `bytes`, enums and `Literal`s travel as strings.
 """
 
+import datetime as dt
 import enum
 import types
 from collections.abc import Callable, Mapping, Sequence
-import datetime as calendar
 from decimal import Decimal
 from typing import Annotated, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -43,8 +45,8 @@ _WORDS: Mapping[object, str] = {
     float: "float",
     bool: "bool",
     Decimal: "decimal",
-    calendar.date: "date",
-    calendar.datetime: "datetime",
+    dt.date: "date",
+    dt.datetime: "datetime",
     bytes: "bytes",
     list: "list",
     tuple: "list",
@@ -68,11 +70,17 @@ def merge(
     options: Mapping[str, Value] | None = None,
 ) -> FieldSpec:
     """Return the annotation that gives a field its merge policy."""
-    return FieldSpec(merge=policy, on_overlap=on_overlap, transitions=transitions or {}, options=options or {})
+    return FieldSpec(
+        merge=policy, on_overlap=on_overlap, transitions=transitions or {}, options=options or {}
+    )
 
 
 def ref(
-    kind: str, *, on_delete: OnDelete = "restrict", lends_audience: bool = False, inherits_audience: bool = False
+    kind: str,
+    *,
+    on_delete: OnDelete = "restrict",
+    lends_audience: bool = False,
+    inherits_audience: bool = False,
 ) -> ReferenceSpec:
     """Return the annotation that makes a field the id of an entity of `kind`."""
     return ReferenceSpec(kind, on_delete, lends_audience, inherits_audience)
@@ -131,13 +139,12 @@ def _fields(cls: type[msgspec.Struct]) -> tuple[dict[str, FieldSpec], dict[str, 
     fields: dict[str, FieldSpec] = {}
     references: dict[str, ReferenceSpec] = {}
     for name, hint in get_type_hints(cls, include_extras=True).items():
-        notes: tuple[object, ...] = ()
-        if get_origin(hint) is Annotated:
-            hint, *rest = get_args(hint)
-            notes = tuple(rest)
+        bare, *notes = get_args(hint) if get_origin(hint) is Annotated else (hint,)
         chosen = next((note for note in notes if isinstance(note, FieldSpec)), None)
-        fields[name] = _field(f"{cls.__name__}.{name}", _not_null(hint), chosen)
-        references.update({name: note for note in notes if isinstance(note, ReferenceSpec)})
+        fields[name] = _field(f"{cls.__name__}.{name}", _not_null(bare), chosen)
+        reference = next((note for note in notes if isinstance(note, ReferenceSpec)), None)
+        if reference is not None:
+            references[name] = reference
     return fields, references
 
 

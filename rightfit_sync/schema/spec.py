@@ -100,7 +100,9 @@ class KindSpec(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
             if self.fields[member].merge in CONTAINERS:
                 raise SchemaError(f"group {name!r}: {member!r} is a container and cannot be a member")
             if self.fields[member].merge == "server":
-                raise SchemaError(f"group {name!r}: only the server writes {member!r}, a patch carries all members")
+                raise SchemaError(
+                    f"group {name!r}: only the server writes {member!r}, a patch carries all members"
+                )
 
     def _check_known(self, what: str, name: str, fields: Sequence[str]) -> None:
         for field in fields:
@@ -118,4 +120,6 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
         for name, kind in self.kinds.items():
             for field, reference in kind.references.items():
                 if reference.kind not in self.kinds:
-                    raise SchemaError(f"{name}.{field} refers to the kind {reference.kind!r}, which is not declared")
+                    raise SchemaError(
+                        f"{name}.{field} refers to the kind {reference.kind!r}, which is not declared"
+                    )

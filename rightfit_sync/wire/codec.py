@@ -29,9 +29,13 @@ def encode(message: msgspec.Struct, content_type: str = MSGPACK) -> bytes:
 def decode(body: bytes, content_type: str, message_type: type[_T]) -> _T:
     """Return the message in `body`; raise `RemoteError` (400, 413 or 415) where there is none."""
     if len(body) > PUSH_BYTES_MAX:
-        raise RemoteError("too_large", f"{len(body)} bytes, at most {PUSH_BYTES_MAX}: send less at once", status=413)
+        raise RemoteError(
+            "too_large", f"{len(body)} bytes, at most {PUSH_BYTES_MAX}: send less at once", status=413
+        )
     if content_type not in (MSGPACK, JSON):
-        raise RemoteError("unsupported_media_type", f"send {MSGPACK} or {JSON}, not {content_type!r}", status=415)
+        raise RemoteError(
+            "unsupported_media_type", f"send {MSGPACK} or {JSON}, not {content_type!r}", status=415
+        )
     try:
         if content_type == MSGPACK:
             return msgspec.msgpack.decode(body, type=message_type)
@@ -119,5 +123,7 @@ def decompress(body: bytes, bytes_max: int = PUSH_BYTES_MAX) -> bytes:
     except zstandard.ZstdError as error:
         raise RemoteError("malformed_body", f"the body is no zstd: {error}") from error
     if len(inflated) > bytes_max:
-        raise RemoteError("too_large", f"inflates to more than {bytes_max} bytes: send less at once", status=413)
+        raise RemoteError(
+            "too_large", f"inflates to more than {bytes_max} bytes: send less at once", status=413
+        )
     return inflated

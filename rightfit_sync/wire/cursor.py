@@ -46,18 +46,23 @@ def verify(opaque: str, key: bytes, *, tenant_id: str, device_id: str) -> Cursor
     content_text, _, tag_text = opaque.partition(".")
     try:
         content, tag = _bytes(content_text), _bytes(tag_text)
-        if not hmac.compare_digest(tag, _tag(content, key)):
-            raise ValueError("wrong signature")
-        if opaque != f"{_text(content)}.{_text(tag)}":
-            raise ValueError("not as it was written")
+    except (ValueError, Base64Error) as error:
+        raise _invalid() from error
+    is_ours = hmac.compare_digest(tag, _tag(content, key))
+    if not is_ours or opaque != f"{_text(content)}.{_text(tag)}":
+        raise _invalid()
+    try:
         cursor = msgspec.msgpack.decode(content, type=Cursor)
-    except (ValueError, Base64Error, msgspec.MsgspecError) as error:
-        message = "the cursor is not one of ours: pull without it"
-        raise RemoteError("cursor_invalid", message, path="cursor") from error
+    except msgspec.MsgspecError as error:
+        raise _invalid() from error
     if (cursor.tenant_id, cursor.device_id) != (tenant_id, device_id):
         message = "the cursor was made for another device: pull without it"
         raise RemoteError("cursor_foreign", message, status=403, path="cursor")
     return cursor
+
+
+def _invalid() -> RemoteError:
+    return RemoteError("cursor_invalid", "the cursor is not one of ours: pull without it", path="cursor")
 
 
 def _tag(content: bytes, key: bytes) -> bytes:

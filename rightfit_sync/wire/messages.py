@@ -15,8 +15,11 @@ from rightfit_sync.ingest.snapshot import Pushed, Receipt
 
 
 class SyncRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a device sends. `cursor` is where its next page begins (absent: at the beginning); `rows_max` bounds the
-    page, and 0 asks for none; `schema_version` is the device's."""
+    """What a device sends.
+
+    `cursor` is where its next page begins (absent: at the beginning); `rows_max` bounds the
+    page, and 0 asks for none; `schema_version` is the device's.
+    """
 
     protocol_version: int
     schema_version: int
@@ -26,15 +29,18 @@ class SyncRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Deferred(msgspec.Struct, frozen=True):
-    """A change that stays pending, without a receipt, and why (`schema_ahead`: the authority does not know its kind yet)."""
+    """A change that stays pending, without a receipt, and why (`schema_ahead`: its kind is not known here yet)."""
 
     dot: Dot
     code: str
 
 
 class SyncResponse(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the authority answers. `kinds` are those its schema has, so that a device knows what to hold back;
-    `receipts` come in the order of the changes; `page` is absent where none was asked for."""
+    """What the authority answers.
+
+    `kinds` are those its schema has, so that a device knows what to hold back; `receipts` come in the order of
+    the changes; `page` is absent where none was asked for.
+    """
 
     protocol_version: int
     schema_version: int
@@ -46,8 +52,11 @@ class SyncResponse(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An RFC 9457 problem document. `code` is a stable word, `field` and `value` what is wrong, `remedy` the way out;
-    `expected` the counter that a `counter_gap` should have had."""
+    """An RFC 9457 problem document.
+
+    `code` is a stable word, `field` and `value` what is wrong, `remedy` the way out; `expected` the
+    counter that a `counter_gap` should have had.
+    """
 
     type: str
     title: str
