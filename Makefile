@@ -39,7 +39,7 @@ demo: setup ## Play the whole story on the real stack; DATA=folder takes other r
 	@$(BIN)/rightfit demo $(if $(DATA),--data "$(DATA)")
 
 .PHONY: test
-test: check coverage ## Everything CI asks for: all checks, all tests, the coverage gates
+test: check coverage laws ## Everything CI asks for: all checks, all tests, the coverage gates
 
 .PHONY: check
 check: lint format-check imports types lock-check changelog-check docs-check ## What pre-commit and CI run, but for the tests
@@ -85,10 +85,15 @@ tests: setup ## The tests alone; ARGS goes to pytest
 .PHONY: coverage
 coverage: setup ## The tests, and the share of branches they visit (the gates)
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --numprocesses 2 --dist loadgroup --timeout 300 $(ARGS)
+	HYPOTHESIS_PROFILE=dev $(BIN)/coverage run -m pytest --numprocesses 2 --dist loadgroup --timeout 300 \
+	  --ignore tests/simulation $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include 'rightfit_sync/*' --fail-under $(CORE_COVERAGE_MIN)
 	$(BIN)/coverage report --fail-under $(COVERAGE_MIN)
+
+.PHONY: laws
+laws: setup ## The laws on 1,000 examples each and the random histories, at full speed (no coverage)
+	HYPOTHESIS_PROFILE=ci $(BIN)/pytest --quiet --numprocesses 2 --timeout 600 tests/properties tests/simulation
 
 .PHONY: lock
 lock: setup ## Resolve pyproject.toml anew into requirements.lock, with hashes
