@@ -60,14 +60,18 @@ class DataDirectory:
         return self.path / "valkey"
 
     def signing_keys(self) -> str:
-        """Return the signing keys, made at the first call."""
-        file = self.path / "signing-keys"
+        """Return the signing keys. Raises `DataDirectoryError` where they are not kept here."""
         try:
-            return file.read_text(encoding="ascii").strip()
-        except FileNotFoundError:
-            keys = f"k{token_hex(4)}={token_hex(KEY_BYTES)}"
-            self.put_signing_keys(keys)
-            return keys
+            return (self.path / "signing-keys").read_text(encoding="ascii").strip()
+        except FileNotFoundError as error:
+            message = f"{self.path} holds no signing keys: name those of the server, RIGHTFIT_SIGNING_KEYS"
+            raise DataDirectoryError(message) from error
+
+    def made_signing_keys(self) -> str:
+        """Return the signing keys, made at the first call."""
+        if not (self.path / "signing-keys").exists():
+            self.put_signing_keys(f"k{token_hex(4)}={token_hex(KEY_BYTES)}")
+        return self.signing_keys()
 
     def put_signing_keys(self, keys: str) -> None:
         """Keep these signing keys from now on."""
@@ -103,6 +107,16 @@ def default_path() -> Path:
         return Path("/var/lib/rightfit")
     home = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local/share")
     return Path(home) / "rightfit"
+
+
+def find_data_directory(path: Path) -> DataDirectory:
+    """Open the data directory at `path`.
+
+    Raises `DataDirectoryError` where there is none, or one of a newer release.
+    """
+    if not (path.expanduser() / "format.json").exists():
+        raise DataDirectoryError(f"there is no data in {path}: start `rightfit up`, or name --data-dir")
+    return open_data_directory(path)
 
 
 def open_data_directory(path: Path) -> DataDirectory:

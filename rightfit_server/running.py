@@ -85,7 +85,7 @@ def _with_databases(settings: Settings, directory: DataDirectory, stack: ExitSta
     """Return the settings with the URLs of what was started, and the folder of PostgreSQL's programs."""
     programs = ""
     if not settings.signing_keys:
-        settings = replace(settings, signing_keys=directory.signing_keys())
+        settings = replace(settings, signing_keys=directory.made_signing_keys())
     if not settings.database_url:
         if settings.database_owner_url:
             raise SettingsError(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from rightfit_server.data_directory import DataDirectory, open_data_directory
+from rightfit_server.data_directory import DataDirectory, find_data_directory
 from rightfit_server.postgres.migrate import migrate
-from rightfit_server.settings import PREFIX, Settings, read_settings
+from rightfit_server.settings import PREFIX, read_settings
 from rightfit_server.settings import signing_keys as parsed_keys
 from rightfit_sync.errors import LocalError
 
@@ -32,13 +32,13 @@ class Database(msgspec.Struct, frozen=True):
 @contextmanager
 def open_database(data_dir: Path, owner_url: str | None, *, migrated: bool = True) -> Iterator[Database]:
     """Open the database, starting the embedded PostgreSQL for as long as it takes where nothing runs yet."""
-    directory = open_data_directory(data_dir)
-    settings: Settings = read_settings()
-    url = owner_url or settings.database_owner_url
-    running = directory.running()
+    url = owner_url or read_settings().database_owner_url
     if url:
-        yield Database(url, "", directory)
-    elif running is not None:
+        yield Database(url, "", DataDirectory(data_dir.expanduser()))
+        return
+    directory = find_data_directory(data_dir)
+    running = directory.running()
+    if running is not None:
         yield Database(running.database_owner_url, running.programs, directory)
     else:
         # Only who wants an embedded server needs its package.
@@ -52,10 +52,12 @@ def open_database(data_dir: Path, owner_url: str | None, *, migrated: bool = Tru
 
 def server_url(data_dir: Path, url: str | None) -> str:
     """Return where the API answers: `url`, or that of the `rightfit up` that runs on the directory."""
-    running = open_data_directory(data_dir).running()
-    found = url or os.environ.get(f"{PREFIX}URL") or (running.url if running is not None else None)
-    if found is None:
+    found = url or os.environ.get(f"{PREFIX}URL")
+    if found:
+        return found
+    running = find_data_directory(data_dir).running()
+    if running is None:
         raise LocalError(
             "not_running", f"nothing serves {data_dir}: start `rightfit up`, or name it with --url"
         )
-    return found
+    return running.url

@@ -37,10 +37,11 @@ def enter_device(
     database: Database, tenant_id: str, subject_id: str, tags: Sequence[str], name: str = ""
 ) -> Token:
     """Make a device, and the subject where it is new (else it holds `tags` from now on, if there are any)."""
+    # First of all: a device without a token would be of no use.
+    tokens = Tokens(database.signing_keys(), read_settings().token_seconds)
     with psycopg.connect(database.owner_url) as connection:
         _ensure_subject(connection, tenant_id, subject_id, tags)
         device_id = create_device(connection, tenant_id, subject_id, name=name)
-    tokens = Tokens(database.signing_keys(), read_settings().token_seconds)
     return tokens.mint(Identity(tenant_id, subject_id, device_id))
 
 

@@ -103,6 +103,30 @@ def test_a_healthy_database_passes_the_audit(directory: tuple[str, str]) -> None
     assert "visible" in rightfit("audit", *directory).output
 
 
+def test_the_audit_follows_cascades_and_transactions(
+    directory: tuple[str, str], stack: Stack, tmp_path: Path
+) -> None:
+    made: Any = rightfit("device", "add", "acme", "max", "--role", "landlord", "--json", *directory).json()
+    with open_replica(tmp_path / "max.db", schema=SCHEMA, url=stack.url, token=made["token"]) as replica:
+        place = replica.insert("property", {"street": "Quay Road"})
+        job = replica.insert("work_order", {"title": "Boiler", "property_id": place})
+        unit = replica.insert("unit", {"property_id": place, "name": "1"})
+        about = {"work_order_id": job, "author_id": "max", "body": "Soon."}
+        comment = replica.insert("comment", about)
+        replica.update("work_order", job, {"unit_id": unit})
+        replica.sync()
+        with replica.transaction():
+            replica.update("comment", comment, {"body": "Very soon."})
+            replica.delete("work_order", job)
+        replica.delete("property", place)
+        replica.sync()
+        assert replica.get("comment", comment) is None
+        assert replica.get("unit", unit) is None
+    done = rightfit("audit", "--json", *directory)
+    (report,) = done.json()  # type: ignore[misc]
+    assert report["findings"] == []
+
+
 ONE_NOTICE = "kind = 'notice' AND entity_id = (SELECT min(entity_id) FROM app.entities WHERE kind = 'notice')"
 TAMPERING = {
     "missing": f"DELETE FROM app.entities WHERE {ONE_NOTICE}",
@@ -173,7 +197,8 @@ def test_a_backup_is_restored_with_its_keys_and_a_new_epoch(
 
 def properties(stack: Stack) -> int:
     with stack.connect() as connection:
-        found = connection.execute("SELECT count(*) FROM app.entities WHERE kind = 'property'").fetchone()
+        alive = "SELECT count(*) FROM app.entities WHERE kind = 'property' AND deleted_at IS NULL"
+        found = connection.execute(alive).fetchone()
         assert found is not None
         return int(found[0])
 
@@ -201,6 +226,22 @@ def rewrite(source: Path, target: Path, change: Callable[[str, bytes], bytes]) -
             content = change(member.name, stream.read())
             member.size = len(content)
             new.addfile(member, io.BytesIO(content))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("audit",), ("tenant", "list"), ("backup", "b.tar"), ("import", SAMPLE, "--tenant", "acme")],
+)
+def test_a_directory_that_is_not_there_is_not_made(tmp_path: Path, command: tuple[str | Path, ...]) -> None:
+    done = rightfit(*command, "--data-dir", tmp_path / "nothing")
+    assert (done.code, "no data in" in " ".join(done.errors.split())) == (3, True)
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_a_token_is_never_signed_with_keys_that_no_server_knows(stack: Stack, tmp_path: Path) -> None:
+    elsewhere = ("--database-owner-url", stack.owner_url, "--data-dir", tmp_path / "nothing")
+    done = rightfit("device", "add", "acme", "olive", *elsewhere)
+    assert (done.code, "RIGHTFIT_SIGNING_KEYS" in done.errors) == (3, True)
 
 
 def test_an_unknown_tenant_has_no_epoch_to_begin(stack: Stack) -> None:
