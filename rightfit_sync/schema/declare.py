@@ -169,7 +169,7 @@ def _field(place: str, hint: object, chosen: FieldSpec | None) -> FieldSpec:
     word = "enum" if choices else _word(origin)
     if chosen is not None and chosen.merge == "text" and word != "str":
         raise SchemaError(f"{place}: merge('text') is for str, not {word}")
-    return msgspec.structs.replace(base, type=word, choices=choices)
+    return msgspec.structs.replace(base, type=word, choices=choices or ())
 
 
 def _word(hint: object) -> str:

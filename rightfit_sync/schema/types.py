@@ -21,11 +21,12 @@ from decimal import Decimal
 from rightfit_sync.schema.spec import FieldSpec
 from rightfit_sync.values import Value
 
-_DECIMAL = re.compile(r"[+-]?(\d{1,40})(\.\d{1,40})?\Z")
-_DATE = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])\Z")
+_DECIMAL = re.compile(r"[+-]?(\d{1,40})(\.\d{1,40})?\Z", re.ASCII)
+_DATE = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])\Z", re.ASCII)
 _DATETIME = re.compile(
     r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[Tt ]([01]\d|2[0-3]):[0-5]\d(:([0-5]\d|60)(\.\d{1,9})?)?"
-    r"([Zz]|[+-]([01]\d|2[0-3]):?[0-5]\d)\Z"
+    r"([Zz]|[+-]([01]\d|2[0-3]):?[0-5]\d)\Z",
+    re.ASCII,
 )
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?\Z")
 
