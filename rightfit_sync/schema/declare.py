@@ -88,12 +88,12 @@ def ref(
 
 def group(*members: str, lead: str | None = None) -> GroupSpec:
     """Return a merge group of these fields."""
-    return GroupSpec(members, lead)
+    return GroupSpec(list(members), lead)
 
 
 def invariant(rule: str, *fields: str, **options: Value) -> InvariantSpec:
     """Return an invariant over these fields; `rule` is a word of `invariants.RULES`."""
-    return InvariantSpec(rule, fields, options)
+    return InvariantSpec(rule, list(fields), options)
 
 
 def kind(

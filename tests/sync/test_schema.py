@@ -142,13 +142,11 @@ def test_python_types_give_the_words() -> None:
     schema = declare(3, Job, Place)
     assert job.fields["meta"].element == FieldSpec(type="int")
     assert job.fields["title"] == FieldSpec(type="str")
-    assert msgspec.to_builtins(msgspec.convert(msgspec.to_builtins(schema), Schema)) == msgspec.to_builtins(
-        schema
-    )
+    assert msgspec.convert(msgspec.to_builtins(schema), Schema) == schema
     assert job.fields["rank"].options == {"order": ["a"]}
     assert job.references == {"place_id": ReferenceSpec("place", "cascade", lends_audience=True)}
-    assert job.groups == {"window": GroupSpec(("opened", "closed"), "opened")}
-    assert job.invariants["range"] == InvariantSpec("ordered", ("low", "high"), {"strict": True})
+    assert job.groups == {"window": GroupSpec(["opened", "closed"], "opened")}
+    assert job.invariants["range"] == InvariantSpec("ordered", ["low", "high"], {"strict": True})
     assert (job.on_delete_conflict, job.audience) == ("delete", ["staff", "worker:{worker}"])
 
 
