@@ -130,6 +130,16 @@ async def test_F11_a_tag_taken_and_given_again_between_two_pulls(world: World) -
     assert carl.held() == {JOB}
 
 
+async def test_pages_end_with_a_commit_even_where_its_last_row_is_out_of_sight(world: World) -> None:
+    office, carl, _ = await people(world)
+    for number in range(6):
+        office.create(("job", f"a{number}"), {"title": "x", "contractor": "carl"})
+        office.create(("job", f"b{number}"), {"title": "x", "contractor": "cora"})
+        await office.settle()
+    await carl.settle(rows_max=1)
+    assert carl.held() == {("job", f"a{number}") for number in range(6)}
+
+
 async def test_F11_edits_that_wait_when_access_ends_come_back_with_their_payload(world: World) -> None:
     office, carl, _ = await people(world)
     office.create(JOB, {"title": "Boiler", "contractor": "carl"})

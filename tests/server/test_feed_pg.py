@@ -175,6 +175,18 @@ async def test_waiting_is_not_ended_by_what_concerns_others(world: World) -> Non
     assert world.services.waiting._events == {}
 
 
+async def test_a_change_of_grants_is_news_only_once(world: World) -> None:
+    world.office()
+    world.subject("carl", ["contractor:carl"])
+    carl = world.phone("carl")
+    await carl.settle()
+    world.grant("carl", [])
+    await carl.settle()
+    started = time.monotonic()
+    await carl.send(carl.request(), wait=1)
+    assert time.monotonic() - started > 0.9
+
+
 async def test_waiting_ends_when_the_process_is_to_end(world: World) -> None:
     phone = world.office()
     await phone.settle()
