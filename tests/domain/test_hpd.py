@@ -71,7 +71,8 @@ def test_the_real_records_are_whole(shared: Path) -> None:
     check(made)
     assert made.rows == {
         **dict.fromkeys(("contacts", "jurisdiction", "registrations", "vacateorders", "violations"), 100),
-        "complaints_and_problems": 10, "omo_charges": 5,
+        "complaints_and_problems": 10,
+        "omo_charges": 5,
     }
     counts = made.counts()
     # 363 distinct buildings over all files, and 26 registrations of which no file says the building.
