@@ -3,13 +3,15 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
 
 from rightfit_client import LocalError, Replica
+from rightfit_client.activity import Activity
 from rightfit_client.limits import BACK_OFF_MAX_SECONDS
-from rightfit_client.loop import BackOff
+from rightfit_client.loop import BackOff, SyncLoop
 from rightfit_client.status import Status
 from rightfit_client.testing import HttpAuthority, problem
 
@@ -71,6 +73,27 @@ def test_the_loop_backs_off_and_a_poke_wakes_it(replica: Replica, authority: Htt
     replica.poke()
     online.wait()
     assert replica.status().pending == 0
+
+
+@pytest.mark.anyio
+async def test_an_edit_does_not_end_a_pause_that_the_authority_asked_for() -> None:
+    def nothing() -> Any:  # noqa: ANN401 - it is never called.
+        raise AssertionError
+
+    loop = SyncLoop(Activity(lambda: None), nothing, nothing)
+    loop._events = asyncio.get_running_loop()
+    pausing = asyncio.create_task(loop._rest(None))
+    loop.nudge()
+    for _ in range(10):
+        await asyncio.wait({pausing}, timeout=0)
+    assert not pausing.done()
+    loop.poke()
+    await asyncio.wait_for(pausing, TIMEOUT_SECONDS)
+    # Between two pulls of an authority that holds no long polls, an edit does.
+    loop._woken = loop._nudged = False
+    pausing = asyncio.create_task(loop._rest(1_000.0, may_be_nudged=True))
+    loop.nudge()
+    await asyncio.wait_for(pausing, TIMEOUT_SECONDS)
 
 
 def test_the_loop_waits_for_a_login(
