@@ -2,7 +2,10 @@
 
 import json
 import os
+import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -219,6 +222,18 @@ def test_wipe_asks_and_keeps_unsent_edits(at_home: Shell) -> None:
     at_home("wipe", text="y\n")
     assert not Path("replica.db").exists()
     assert not Path("replica.db-token").exists()
+
+
+def test_watching_goes_on_until_somebody_ends_it(at_home: Shell, authority: HttpAuthority) -> None:
+    at_home("insert", "work_order", "title=x")
+    command = [sys.executable, "-m", "rightfit_client", "replica", "sync", "--watch", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        states = iter(json.loads(line)["state"] for line in watching.stdout)
+        assert "up_to_date" in states
+        os.kill(watching.pid, signal.SIGINT)
+        assert watching.wait() == 0
+    assert len(authority.memory.held) == 1
 
 
 def test_a_schema_may_come_from_a_file(shell: Shell, authority: HttpAuthority) -> None:

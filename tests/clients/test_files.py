@@ -134,6 +134,12 @@ def test_F04_whatever_is_written_is_synced(path: Path) -> None:
     assert pragmas == ["wal", 2]
 
 
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OpenError) as refused:
+        Replica.open(tmp_path / "no" / "such" / "a.db", schema=NOTES, device_id="a")
+    assert refused.value.code == "unreachable"
+
+
 def test_a_new_file_needs_a_schema_and_a_device(tmp_path: Path) -> None:
     with pytest.raises(OpenError) as refused:
         Replica.open(tmp_path / "a.db", device_id="a")

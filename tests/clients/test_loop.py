@@ -119,6 +119,23 @@ def test_the_loop_survives_what_the_authority_answers(replica: Replica, authorit
     fine.wait()
 
 
+def test_the_loop_survives_a_mistake_and_says_so(
+    replica: Replica, authority: HttpAuthority, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_serve: Callable[[], httpx.Response]) -> httpx.Response:
+        raise RuntimeError("a mistake of ours")
+
+    failed = Until(replica, lambda status: "a mistake of ours" in status.message)
+    authority.faults.append(fail)
+    replica.start()
+    failed.wait()
+    assert replica.status().state == "problem"
+    assert "goes on" in caplog.text
+    fine = Until(replica, lambda status: status.state == "up_to_date")
+    replica.poke()
+    fine.wait()
+
+
 def test_a_broken_long_poll_is_tried_again(replica: Replica, authority: HttpAuthority) -> None:
     def break_off(_serve: Callable[[], httpx.Response]) -> httpx.Response:
         raise httpx.ReadError("cut")

@@ -28,7 +28,7 @@ from typing import TypeAlias
 import msgspec
 
 from rightfit_sync.errors import LocalError
-from rightfit_sync.merge.registry import MisplacedPath, rules_of
+from rightfit_sync.merge.registry import MisplacedPathError, rules_of
 from rightfit_sync.schema.spec import CONTAINERS, FieldSpec, KindSpec
 from rightfit_sync.values import Value
 
@@ -202,5 +202,5 @@ def _spec(kind_name: str, kind: KindSpec, name: str) -> FieldSpec:
         raise LocalError("unknown_field", f"{kind_name} has no such field: it has {known}", name)
     try:
         return rules_of(kind).spec(name)
-    except MisplacedPath as misplaced:
+    except MisplacedPathError as misplaced:
         raise LocalError("invalid_path", str(misplaced), name) from misplaced

@@ -32,6 +32,11 @@ class Credentials:
         self._check(read_claims(token))
         self._token = token
 
+    @property
+    def held(self) -> str | None:
+        """The token in use, if there is one."""
+        return self._token
+
     def current(self) -> str:
         """Return the token to send; raise `NeedsLogin` where there is none."""
         with self._lock:

@@ -50,7 +50,7 @@ class OpenError(LocalError):
     """This file cannot be opened as a replica now; nothing was changed.
 
     `code`: `sqlite_too_old`, `not_a_replica`, `newer_format`, `in_use`, `other_subject`, `other_device`,
-    `schema_older`, `needs_schema`, `needs_device`, `name_taken`, `missing`, `closed`.
+    `schema_older`, `needs_schema`, `needs_device`, `name_taken`, `unreachable`, `missing`, `closed`.
     """
 
 

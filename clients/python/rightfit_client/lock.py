@@ -10,7 +10,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from rightfit_client.errors import ReplicaInUse
+from rightfit_client.errors import OpenError, ReplicaInUse
 
 SUFFIX = "-lock"
 
@@ -20,7 +20,11 @@ class FileLock:
 
     def __init__(self, database: Path) -> None:
         self.path = database.with_name(database.name + SUFFIX)
-        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            message = f"{database} cannot be made or written ({error.strerror}): choose another place"
+            raise OpenError("unreachable", message) from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -14,6 +14,7 @@ A long poll is given up without harm when an edit comes: it only asked for news.
 """
 
 import asyncio
+import logging
 import random
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
@@ -31,6 +32,8 @@ from rightfit_client.limits import (
 )
 from rightfit_client.transport import AsyncHttpTransport, Call
 from rightfit_sync.wire.messages import SyncResponse
+
+_LOG = logging.getLogger(__name__)
 
 Steps: TypeAlias = Generator[Call, SyncResponse, Synced]
 
@@ -145,6 +148,11 @@ class SyncLoop:
         except (NeedsLogin, NeedsUpgrade, NeedsRepair):
             await self._rest(None)
         except RightFitError:
+            await self._rest(self._back_off.next_seconds())
+        except Exception as mistake:  # noqa: BLE001 - it is logged, shown and tried again.
+            # A loop that died without a word would strand every edit after it.
+            _LOG.exception("the background loop failed, and goes on")
+            self._activity.fail(RightFitError(f"the background loop failed ({mistake!r}): see the log"))
             await self._rest(self._back_off.next_seconds())
 
     async def _sync(self, transport: AsyncHttpTransport) -> None:

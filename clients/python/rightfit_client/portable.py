@@ -20,7 +20,7 @@ from rightfit_client.errors import LocalError
 from rightfit_client.limits import IMPORT_ROWS_MAX
 from rightfit_client.replica import Replica
 from rightfit_client.tables import KEY
-from rightfit_sync.merge.registry import MisplacedPath, rules_of
+from rightfit_sync.merge.registry import MisplacedPathError, rules_of
 from rightfit_sync.schema.spec import CONTAINERS, FieldSpec, KindSpec
 from rightfit_sync.values import Value
 
@@ -106,7 +106,7 @@ def _spec(kind: KindSpec, path: str) -> FieldSpec:
         return kind.fields[path]
     try:
         return rules_of(kind).spec(path)
-    except MisplacedPath:
+    except MisplacedPathError:
         return FieldSpec()
 
 

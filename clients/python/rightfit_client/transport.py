@@ -5,6 +5,7 @@ not reached, overloaded or broken (`Offline`), refused (`RemoteProblem` and its 
 more with a renewed token. A response larger than `RESPONSE_BYTES_MAX` is refused while it is read.
 """
 
+import asyncio
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -235,10 +236,14 @@ class AsyncHttpTransport:
     async def exchange(self, call: Call) -> SyncResponse:
         """Carry out one exchange; raise one of `errors` where it fails."""
         request = sync_request(call)
-        token = self._credentials.current()
+        # The application's callback may take its time; the event loop must not.
+        token = self._credentials.held
+        if token is None:
+            token = await asyncio.to_thread(self._credentials.current)
         answer = await self._attempt(request, token)
         if answer.status == HTTPStatus.UNAUTHORIZED:
-            answer = await self._attempt(request, self._credentials.renew(token))
+            renewed = await asyncio.to_thread(self._credentials.renew, token)
+            answer = await self._attempt(request, renewed)
         return sync_response(answer)
 
     async def _attempt(self, request: HttpRequest, token: str) -> HttpAnswer:
