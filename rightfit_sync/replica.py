@@ -133,7 +133,8 @@ class ReplicaCore:
             self.store.drop_rejected(change.dot)
             return []
         self.store.put_lost((change.kind, change.entity_id), change.dot)
-        if outcome.status != "rejected":
+        if change.op == "void":
+            # The payload is on the rejected list since it was given up, unless the user has dealt with it.
             return []
         refused = Rejected(change, outcome)
         self.store.put_rejected(refused)

@@ -81,3 +81,15 @@ def test_F02_what_was_set_aside_and_retried_counts_once_if_it_had_arrived() -> N
     assert not ann.store.rejected()
     assert not list(ann.store.pending())
     assert not ann.store.acknowledged()
+
+
+def test_what_was_set_aside_keeps_its_payload_when_the_authority_had_refused_it() -> None:
+    authority, ann, _, guard = world()
+    change = ann.edit(SHELF, {"count": 12})
+    assert change is not None
+    guard.is_closed = True
+    authority.sync("ann", ann.request(), 2)
+    ann.core.set_aside(change.dot, rejected("discarded", "it takes too long"))
+    ann.sync(authority, 3)
+    assert [one.change for one in ann.store.rejected()] == [change]
+    assert not list(ann.store.pending())

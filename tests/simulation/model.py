@@ -24,6 +24,7 @@ class Typed:
     added: frozenset[str]
     removed: frozenset[str]
     brought_back: frozenset[str] = frozenset()
+    may_add: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -232,7 +233,12 @@ class Model:
                     yield f"{write}: {path} stands beside others, and no conflict says so"
 
     def _is_replaced(self, write: Write, path: str, writes: Sequence[Write]) -> bool:
-        return any(replaces(other, write, path) for other in writes)
+        """Whether somebody who had seen it, or in a group the very same by another's hand, put something else there."""
+        value = write.values[path]
+        alike = path == "completion" and any(
+            one.before.get(path) == value for one in writes if one is not write
+        )
+        return alike or any(replaces(other, write, path) for other in writes)
 
     def _wrong_life(self, writes: Sequence[Write], found: Found) -> Iterable[str]:
         life = [one for one in writes if one.op in ("delete", "restore")]
@@ -326,7 +332,7 @@ def _wrong_text(path: str, writes: Sequence[Write], found: Found) -> Iterable[st
     for mark, write in removed.items():
         if len(kept) == 1 and mark in there and mark not in back:
             yield f"{path}: {mark!r}, removed by {write}, is back in {kept}"
-    for mark in there - set(added):
+    for mark in there - set(added) - {mark for _, one in typed for mark in one.may_add}:
         yield f"{path}: nobody typed {mark!r} of {kept}"
     if len(kept) > 1 and path == "log":
         yield f"{path}: it always merges, and is in conflict: {kept}"

@@ -19,7 +19,7 @@ def told(world: World, seed: int, problems: list[str]) -> str:
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
-def test_every_write_is_visible_superseded_in_conflict_or_rejected(first: int) -> None:
+def test_F01_every_write_is_visible_superseded_in_conflict_or_rejected(first: int) -> None:
     fates: Counter[str] = Counter()
     for seed in range(first, first + CHUNK):
         world = play(seed)
@@ -31,7 +31,7 @@ def test_every_write_is_visible_superseded_in_conflict_or_rejected(first: int) -
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_long_histories(seed: int) -> None:
+def test_F01_long_histories(seed: int) -> None:
     world = play(100_000 + seed, steps=300)
     problems = world.check()
     assert not problems, told(world, 100_000 + seed, problems)

@@ -1,6 +1,7 @@
 """Four devices, an authority and a bad network in memory, driven by a seed, and watched by the model."""
 
 import sys
+from dataclasses import replace
 from random import Random
 
 import msgspec
@@ -232,7 +233,12 @@ class World:
         }
         values = {path: write.values[path] for path in change.patches}
         beside = frozenset(path for path in entity.fields if len(entity.fields[path]) > 1)
-        texts = {path: typed for path, typed in write.texts.items() if path in values}
+        # Where a text was built on another that was refused, trying it again says that other one too.
+        texts = {
+            path: replace(was, may_add=frozenset(str(values[path] or "")))
+            for path, was in write.texts.items()
+            if path in values
+        }
         self.noted(name, key, change, Write(0, name, key, "edit", values, before, texts, beside))
 
     def noted(self, name: str, key: Key, change: Change, write: Write) -> None:
@@ -258,6 +264,13 @@ class World:
         )
         self.network.send(name, "authority", codec.encode(request))
         self.say(f"{name} sends {[str(one.change.dot) for one in request.changes]}")
+
+    def partition(self, name: str) -> None:
+        """Cut one direction between a device and the authority, or mend it."""
+        ends = self.random.choice([(name, "authority"), ("authority", name)])
+        is_cut = self.random.random() < 0.4
+        self.say(f"the way from {ends[0]} to {ends[1]} is {'cut' if is_cut else 'open'}")
+        (self.network.cut if is_cut else self.network.heal)(*ends)
 
     def deliver(self) -> None:
         message = self.network.deliver()
@@ -365,6 +378,11 @@ class World:
                 found.append(f"{key}: conflicts {[c.path for c in ours]} are not {[c.path for c in theirs]}")
             if device.store.views[key].entity != device.entity(key):
                 found.append(f"{key}: the view is stale")
+        found += [
+            f"{one.change.dot}: its payload is gone"
+            for one in device.store.rejected()
+            if one.change.op == "void"
+        ]
         rejected_names = {str(one.change.dot) for one in device.store.rejected()}
         for dot, write in self._by_name.items():
             if write.device == name and (
@@ -430,7 +448,9 @@ def play(seed: int, *, steps: int = 60) -> World:
     names = list(world.devices)
     for _ in range(steps):
         roll = world.random.random()
-        if roll < 0.45:
+        if roll < 0.02:
+            world.partition(world.random.choice(names))
+        elif roll < 0.45:
             world.act(world.random.choice(names))
         elif roll < 0.65:
             world.send(world.random.choice(names))

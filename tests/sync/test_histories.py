@@ -251,6 +251,24 @@ def test_history_05_equal_resolutions_of_texts_and_counters(
         assert values(fold(*order, start=start), path) == [chosen]
 
 
+def test_history_05_an_edit_that_had_not_seen_a_resolution_stands_beside_it() -> None:
+    every = [("a", 1), ("b", 1)]
+    start = fold(
+        born(notes="tap leaks"),
+        *(
+            edit((name, 1), "notes", text, "tap leaks", [("s", 1)])
+            for name, text in (("a", "tap drips"), ("b", "tap runs"))
+        ),
+    )
+    resolution = replace(
+        edit(("c", 1), "notes", "tap drips", "tap drips", every), op="resolve", base=start.version_vector
+    )
+    late = replace(edit(("a", 2), "notes", "tap drips badly", "tap drips", [("a", 1)]), base={"s": 1, "a": 1})
+    entity = fold(resolution, late, start=start)
+    assert values(entity, "notes") == ["tap drips badly", "tap drips"]
+    assert [conflict.path for conflict in conflicts(entity, SCHEMA)] == ["notes"]
+
+
 @pytest.mark.parametrize("path", ["notes", "log"])
 def test_history_06_the_same_correction_counts_once(path: str) -> None:
     world = World("a", "b", **{path: "teh boiler"})
