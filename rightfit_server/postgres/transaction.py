@@ -25,12 +25,19 @@ class PostgresStorage:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._is_checked = False
 
     async def open(self) -> None:
         """Open the pool and look at the role; raises `RoleError`, `UnavailableError`."""
         await self._pool.open(wait=False)
         async with _translated(), self._pool.connection() as connection:
+            await self._check(connection)
+
+    async def _check(self, connection: Connection) -> None:
+        """Look at the role once: at the start, or when the database first answers."""
+        if not self._is_checked:
             await check_role(connection)
+            self._is_checked = True
 
     async def close(self) -> None:
         """Let all connections go."""
@@ -73,12 +80,14 @@ class PostgresStorage:
 
     @asynccontextmanager
     async def _transaction(self, tenant_id: str, *, is_reading: bool) -> AsyncIterator[Connection]:
-        async with _translated(), self._pool.connection() as connection, connection.transaction():
-            async with connection.pipeline():
-                if is_reading:
-                    await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                await connection.execute("SELECT set_config('app.tenant_id', %s, true)", (tenant_id,))
-            yield connection
+        async with _translated(), self._pool.connection() as connection:
+            await self._check(connection)
+            async with connection.transaction():
+                async with connection.pipeline():
+                    if is_reading:
+                        await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                    await connection.execute("SELECT set_config('app.tenant_id', %s, true)", (tenant_id,))
+                yield connection
 
 
 @asynccontextmanager
