@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightfit_sync import Change, Dot, Entity, Schema, Stamp, apply, conflicts, view
@@ -19,7 +19,6 @@ from rightfit_sync.testing.histories import (
 )
 from rightfit_sync.testing.strategies import KIND, POLICIES, patchable, schemas
 
-laws = settings(max_examples=max(1_000, settings.default.max_examples))
 any_history = schemas().flatmap(histories)
 joined_histories = schemas().flatmap(lambda schema: histories(schema, joins=True))
 
@@ -43,7 +42,6 @@ def in_order(entity: Entity, changes: Iterable[Change], schema: Schema) -> Entit
     return entity
 
 
-@laws
 @given(joined_histories)
 def test_apply_twice_is_apply_once(history: History) -> None:
     for change in history.changes:
@@ -54,7 +52,6 @@ def test_apply_twice_is_apply_once(history: History) -> None:
                 assert outcome.status == "duplicate"
 
 
-@laws
 @given(joined_histories)
 def test_apply_is_deterministic_and_changes_nothing_in_place(history: History) -> None:
     for step in history.steps:
@@ -67,7 +64,6 @@ def test_apply_is_deterministic_and_changes_nothing_in_place(history: History) -
             assert (same_bytes(before), msgspec.json.encode(change)) == (former, sent)
 
 
-@laws
 @given(joined_histories)
 def test_the_order_of_patches_in_a_change_says_nothing(history: History) -> None:
     """Databases and JSON writers order the keys of an object as they please."""
@@ -81,7 +77,6 @@ def test_the_order_of_patches_in_a_change_says_nothing(history: History) -> None
             assert sorted(outcome.paths) == sorted(step.outcome.paths)
 
 
-@laws
 @given(joined_histories)
 def test_every_dot_is_shown_or_was_replaced_by_name(history: History) -> None:
     """The promise, at the level of dots: what a change does not name in `replaces` it does not take away."""
@@ -102,7 +97,6 @@ def test_every_dot_is_shown_or_was_replaced_by_name(history: History) -> None:
         assert all(change.base.get(dot.device_id, 0) >= dot.counter for dot in seen)
 
 
-@laws
 @given(joined_histories)
 def test_the_outcome_names_the_conflicts_that_the_change_is_in(history: History) -> None:
     for step in history.steps:
@@ -160,13 +154,11 @@ def assert_commute(case: Concurrent, orders: Iterable[Sequence[Change]]) -> None
     assert len({msgspec.json.encode(view(end, case.schema), order="sorted") for end in ends}) == 1
 
 
-@laws
 @given(concurrent(ops=["edit"] * 5 + ["delete", "restore"]))
 def test_two_changes_with_one_base_commute_for_every_policy(case: Concurrent) -> None:
     assert_commute(case, [case.changes, case.changes[::-1]])
 
 
-@laws
 @given(concurrent(ops=["edit", "edit", "resolve"]))
 def test_a_resolution_of_a_settled_field_commutes_with_an_edit(case: Concurrent) -> None:
     if all(outcome.is_accepted for outcome in both_ways(case)):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightfit_sync import Dot, Entity, conflicts, join
@@ -11,7 +11,6 @@ from rightfit_sync.causality.version_vector import includes
 from rightfit_sync.testing.histories import History, histories
 from rightfit_sync.testing.strategies import POLICIES, schemas
 
-laws = settings(max_examples=max(1_000, settings.default.max_examples))
 any_history = schemas().flatmap(lambda schema: histories(schema, joins=True))
 MERGED = ("counter", "text", "maximum", "workflow")
 UNMERGED = ("register", "set", "once", "server")
@@ -36,14 +35,12 @@ def three(
     return draw(found), draw(found), draw(found)
 
 
-@laws
 @given(three())
 def test_join_is_commutative(states: tuple[Entity, Entity, Entity]) -> None:
     left, right, _ = states
     assert same_bytes(join(left, right)) == same_bytes(join(right, left))
 
 
-@laws
 @given(three())
 def test_join_is_idempotent(states: tuple[Entity, Entity, Entity]) -> None:
     left, right, _ = states
@@ -52,7 +49,6 @@ def test_join_is_idempotent(states: tuple[Entity, Entity, Entity]) -> None:
     assert same_bytes(join(joined, right)) == same_bytes(joined)
 
 
-@laws
 @given(three(st.just(UNMERGED)))
 def test_join_is_associative(states: tuple[Entity, Entity, Entity]) -> None:
     a, b, c = states
@@ -68,7 +64,6 @@ def structure(entity: Entity) -> tuple[object, ...]:
     return fields, list(entity.life), entity.version_vector
 
 
-@laws
 @given(three())
 def test_join_is_associative_in_what_it_shows_for_every_policy(
     states: tuple[Entity, Entity, Entity],
@@ -78,7 +73,6 @@ def test_join_is_associative_in_what_it_shows_for_every_policy(
     assert structure(join(a, join(b, c))) == structure(join(join(a, b), c))
 
 
-@laws
 @given(three())
 def test_join_shows_what_either_side_shows_unless_the_other_saw_it_replaced(
     states: tuple[Entity, Entity, Entity],
@@ -96,7 +90,6 @@ def test_join_shows_what_either_side_shows_unless_the_other_saw_it_replaced(
     assert {record.dot for record in joined.life} == (held[0] & held[1]) | fresh
 
 
-@laws
 @given(any_history)
 def test_a_state_joined_with_an_earlier_one_of_its_own_is_itself(history: History) -> None:
     for step in history.steps:
@@ -105,7 +98,6 @@ def test_a_state_joined_with_an_earlier_one_of_its_own_is_itself(history: Histor
             assert same_bytes(join(after, before)) == same_bytes(after)
 
 
-@laws
 @given(any_history)
 def test_a_join_has_the_same_conflicts_on_every_replica(history: History) -> None:
     first, last = history.states[0], history.states[-1]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -14,8 +14,6 @@ from rightfit_sync.records import digest
 from rightfit_sync.schema.spec import FieldSpec, KindSpec
 from rightfit_sync.testing.histories import CLOCK, History, created, histories, is_ready, wishes
 from rightfit_sync.testing.strategies import KIND, POLICIES, patchable, schemas
-
-laws = settings(max_examples=max(1_000, settings.default.max_examples))
 
 CHECKLIST = Schema(
     1, {KIND: KindSpec({"items": FieldSpec("keyed_list", "list", fields={"note": FieldSpec(type="str")})})}
@@ -60,14 +58,12 @@ def assert_equal(schema: Schema, entities: Sequence[Entity]) -> None:
 registers_and_sets = schemas(("register", "set"), fields_max=2, with_invariants=False)
 
 
-@laws
 @given(registers_and_sets.flatmap(lambda schema: histories(schema, steps_max=8)), st.data())
 def test_registers_and_sets_commute_always(history: History, data: st.DataObject) -> None:
     """Whatever is created, edited, cleared, deleted, restored and resolved, by whoever saw whatever."""
     assert_equal(history.schema, ends(data.draw, history))
 
 
-@laws
 @given(histories(CHECKLIST, steps_max=8), st.data())
 def test_the_items_of_a_list_and_their_fields_commute_always(history: History, data: st.DataObject) -> None:
     assert_equal(history.schema, ends(data.draw, history))
@@ -77,7 +73,6 @@ counters = schemas(("counter",), fields_max=1, with_invariants=False)
 counting = counters.flatmap(lambda schema: histories(schema, steps_max=8, ops=["edit"], nulls=False))
 
 
-@laws
 @given(counting, st.data())
 def test_counters_commute_where_no_resolution_or_create_is_concerned(
     history: History, data: st.DataObject
@@ -148,7 +143,6 @@ class Device:
 in_a_row = schemas([name for name in POLICIES if name not in ("once", "keyed_list")], with_invariants=False)
 
 
-@laws
 @given(in_a_row, st.data())
 def test_edits_each_replacing_the_former_never_conflict_however_they_are_split(
     schema: Schema, data: st.DataObject

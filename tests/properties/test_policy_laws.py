@@ -13,7 +13,7 @@ from rightfit_sync.testing.policy_laws import PolicyLawError, check_policy
 from rightfit_sync.testing.strategies import values
 from rightfit_sync.values import Value
 
-EXAMPLES_MAX = max(1_000, settings.default.max_examples)
+EXAMPLES_MAX = settings.default.max_examples
 
 TYPES = ("json", "str", "int", "float", "decimal", "bool", "list", "map", "date")
 SPECS = [
@@ -30,7 +30,7 @@ SPECS = [
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: f"{spec.merge}-{spec.type}-{spec.on_overlap}")
 def test_built_in_policies_keep_the_laws(spec: FieldSpec) -> None:
-    check_policy(spec.merge, values(spec), spec=spec, examples_max=EXAMPLES_MAX // 4)
+    check_policy(spec.merge, values(spec), spec=spec, examples_max=EXAMPLES_MAX)
 
 
 def test_a_workflow_keeps_the_laws_where_writers_follow_it() -> None:

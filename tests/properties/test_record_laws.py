@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightfit_sync import Change, Conflict, Dot, Entity, Outcome, Schema, apply, conflicts
@@ -21,7 +21,6 @@ from rightfit_sync.wire.codec import JSON, MSGPACK, compress, decode, decompress
 from rightfit_sync.wire.cursor import Cursor, sign, verify
 from rightfit_sync.wire.messages import Deferred, SyncRequest, SyncResponse
 
-laws = settings(max_examples=max(1_000, settings.default.max_examples))
 any_history = schemas().flatmap(lambda schema: histories(schema, steps_max=6, joins=True))
 json_values = st.recursive(
     st.one_of(
@@ -63,7 +62,6 @@ def assert_plain(value: object) -> None:
             assert_plain(inner)
 
 
-@laws
 @given(any_history)
 def test_entities_changes_outcomes_and_conflicts_are_exact_in_json_and_messagepack(history: History) -> None:
     assert_exact(history.schema, Schema)
@@ -78,7 +76,6 @@ def test_entities_changes_outcomes_and_conflicts_are_exact_in_json_and_messagepa
             assert_exact(step.outcome, Outcome)
 
 
-@laws
 @given(any_history, st.integers(0, 2**40), st.booleans())
 def test_messages_are_exact_on_the_wire(history: History, seq: int, compressed: bool) -> None:
     pushed = [Pushed(change, digest(change)) for change in history.changes]
@@ -107,7 +104,6 @@ def test_messages_are_exact_on_the_wire(history: History, seq: int, compressed: 
             assert encode(again, content_type) == encode(message, content_type)
 
 
-@laws
 @given(any_history)
 def test_apply_says_the_same_of_records_that_have_travelled(history: History) -> None:
     for step in history.steps:
@@ -120,7 +116,6 @@ def test_apply_says_the_same_of_records_that_have_travelled(history: History) ->
             assert digest(change) == digest(step.change)
 
 
-@laws
 @given(
     st.builds(
         Change,
@@ -143,7 +138,6 @@ def test_optional_keys_are_absent_or_exact(change: Change) -> None:
         assert (key in plain) == (getattr(change, key) is not msgspec.UNSET)
 
 
-@laws
 @given(json_values, json_values)
 def test_canonical_bytes_say_what_same_says(left: object, right: object) -> None:
     assert same(left, right) == (canonical(left) == canonical(right))
@@ -154,7 +148,6 @@ def test_canonical_bytes_say_what_same_says(left: object, right: object) -> None
     assert same(left, msgspec.msgpack.decode(msgspec.msgpack.encode(left)))
 
 
-@laws
 @given(st.dictionaries(st.text(max_size=3), st.integers(1, INTEGER_MAX), max_size=3))
 def test_a_version_vector_is_its_own_json(vector: Mapping[str, int]) -> None:
     entity = Entity("k", "1", vector, {})
@@ -162,7 +155,6 @@ def test_a_version_vector_is_its_own_json(vector: Mapping[str, int]) -> None:
     assert_exact(entity, Entity)
 
 
-@laws
 @given(
     st.builds(
         Cursor,

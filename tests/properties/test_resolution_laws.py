@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from rightfit_sync import Change, Conflict, Dot, Entity, Schema, Stamp, apply, conflicts, view
@@ -15,7 +15,6 @@ from rightfit_sync.testing.histories import CLOCK, History, choices, disputed, h
 from rightfit_sync.testing.strategies import KIND, schemas
 from rightfit_sync.values import same
 
-laws = settings(max_examples=max(1_000, settings.default.max_examples))
 any_history = schemas(fields_max=2).flatmap(lambda schema: histories(schema, joins=True))
 
 
@@ -58,7 +57,6 @@ def ends(case: Answered, answers: Sequence[Change]) -> tuple[Entity, list[Outcom
     return entity, outcomes
 
 
-@laws
 @given(answered())
 def test_two_people_who_resolve_alike_agree_and_do_not_conflict_again(case: Answered) -> None:
     first, outcome = apply(case.entity, case.answers[0], case.schema)
@@ -75,7 +73,6 @@ def test_two_people_who_resolve_alike_agree_and_do_not_conflict_again(case: Answ
         assert case.conflict.path not in [path for found in outcomes for path in found.paths]
 
 
-@laws
 @given(answered())
 def test_a_resolution_shows_what_was_chosen(case: Answered) -> None:
     if case.conflict.reason == "siblings":
@@ -88,7 +85,6 @@ def test_a_resolution_shows_what_was_chosen(case: Answered) -> None:
             assert all(one.resolved for one in siblings)
 
 
-@laws
 @given(answered())
 def test_a_conflicts_id_changes_when_its_siblings_do(case: Answered) -> None:
     after, _ = apply(case.entity, case.answers[0], case.schema)
@@ -99,7 +95,6 @@ def test_a_conflicts_id_changes_when_its_siblings_do(case: Answered) -> None:
         assert case.conflict.conflict_id in former - later
 
 
-@laws
 @given(any_history)
 def test_conflict_ids_agree_on_every_replica(history: History) -> None:
     """One replica has the entity from JSON, another from MessagePack, with keys in another order."""
@@ -112,7 +107,6 @@ def test_conflict_ids_agree_on_every_replica(history: History) -> None:
         assert len({found.conflict_id for found in here}) == len(here)
 
 
-@laws
 @given(any_history)
 def test_a_conflicts_id_depends_on_nothing_but_names_and_dots(history: History) -> None:
     """Two states with the same dots at a path have the same conflict there, whatever else they hold."""

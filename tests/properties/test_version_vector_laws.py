@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rightfit_sync.causality.dot import Dot
@@ -15,12 +15,10 @@ from rightfit_sync.causality.version_vector import (
     merge,
 )
 
-laws = settings(max_examples=max(1_000, settings.default.max_examples))
 vectors = st.dictionaries(st.sampled_from("abcd"), st.integers(1, 4), max_size=4)
 dots = st.builds(Dot, st.sampled_from("abcd"), st.integers(1, 5))
 
 
-@laws
 @given(vectors, vectors, vectors)
 def test_merge_is_commutative_associative_and_idempotent(
     a: Mapping[str, int], b: Mapping[str, int], c: Mapping[str, int]
@@ -30,7 +28,6 @@ def test_merge_is_commutative_associative_and_idempotent(
     assert merge(a, a) == a == merge(a, {})
 
 
-@laws
 @given(vectors, vectors, vectors)
 def test_merge_is_the_least_upper_bound(
     a: Mapping[str, int], b: Mapping[str, int], bound: Mapping[str, int]
@@ -41,7 +38,6 @@ def test_merge_is_the_least_upper_bound(
     assert dominates(bound, merged) == (dominates(bound, a) and dominates(bound, b))
 
 
-@laws
 @given(vectors, vectors, vectors)
 def test_meet_is_the_greatest_lower_bound(
     a: Mapping[str, int], b: Mapping[str, int], bound: Mapping[str, int]
@@ -53,7 +49,6 @@ def test_meet_is_the_greatest_lower_bound(
     assert meet(a, merge(a, b)) == a
 
 
-@laws
 @given(vectors, vectors, vectors)
 def test_dominates_is_a_partial_order(
     a: Mapping[str, int], b: Mapping[str, int], c: Mapping[str, int]
@@ -66,7 +61,6 @@ def test_dominates_is_a_partial_order(
     assert is_concurrent_with(a, b) == (merge(a, b) not in (a, b))
 
 
-@laws
 @given(vectors, dots, dots)
 def test_advance_takes_in_one_dot_and_never_goes_back(
     vector: Mapping[str, int], dot: Dot, other: Dot
