@@ -24,7 +24,8 @@ def play_apart(world: World) -> Counter[str]:
     for place, name in enumerate(world.devices):
         edits = _own_edits(world, place, words[place])
         if place < 2:
-            edits.append((("memo", "m1"), ({"title": world.pen.word()}, {"site_id": "s2"})[place]))
+            path = ("title", "site_id")[place]
+            edits.append((("memo", "m1"), {path: (world.pen.word(), "s2")[place]}))
         world.random.shuffle(edits)
         for owner, wanted in edits:
             _apply(world, name, owner, wanted)

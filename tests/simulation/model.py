@@ -109,6 +109,21 @@ def holds_led_group(value: Json, kept: Json, write: Write) -> bool:
     return all(value[name] in (kept[name], known.get(name)) for name in value if name != "stage")
 
 
+def went_on_from_alike(other: Write, write: Write) -> bool:
+    """Equal values are one: whoever takes a group on from the same names, typed by another hand, has seen them."""
+    value, was, now = (
+        write.values["completion"],
+        other.before.get("completion"),
+        other.values.get("completion"),
+    )
+    if not isinstance(value, Mapping) or not isinstance(was, Mapping) or not isinstance(now, Mapping):
+        return False
+    alike = all(value[name] == was[name] for name in value if name != "stage")
+    return alike and (
+        value["stage"] in (was["stage"], now["stage"]) or leads_to(value["stage"], now["stage"])
+    )
+
+
 HOLDS: Mapping[str, Callable[[Json, Json, Write], bool]] = {
     "high": holds_maximum,
     "low": holds_minimum,
@@ -233,12 +248,11 @@ class Model:
                     yield f"{write}: {path} stands beside others, and no conflict says so"
 
     def _is_replaced(self, write: Write, path: str, writes: Sequence[Write]) -> bool:
-        """Whether somebody who had seen it, or in a group the very same by another's hand, put something else there."""
-        value = write.values[path]
-        alike = path == "completion" and any(
-            one.before.get(path) == value for one in writes if one is not write
+        if any(replaces(other, write, path) for other in writes):
+            return True
+        return path == "completion" and any(
+            one is not write and went_on_from_alike(one, write) for one in writes
         )
-        return alike or any(replaces(other, write, path) for other in writes)
 
     def _wrong_life(self, writes: Sequence[Write], found: Found) -> Iterable[str]:
         life = [one for one in writes if one.op in ("delete", "restore")]

@@ -70,7 +70,11 @@ class Pen:
             return draw.choice(["title", "meta/colour", "status"]), None
         if path in ("high", "low"):
             return path, draw.randrange(20)
-        choices = {"status": [*STATUS, "REFUSED"], "serial": ["N1", "N2"], "site_id": [self.site()]}
+        choices: dict[str, list[Json]] = {
+            "status": [*STATUS, "REFUSED"],
+            "serial": ["N1", "N2"],
+            "site_id": [self.site()],
+        }
         return path, draw.choice(choices[path]) if path in choices else self.word()
 
     def _edited(self, path: str, text: str) -> str:
