@@ -185,9 +185,14 @@ def _add(patches: dict[str, Patch], entity: Entity, path: str, value: Value) -> 
     if same(current.value, value):
         return
     replaced: list[Sibling] = [current]
+    hidden: set[Dot] = set()
     if value is None and "/" in path:
-        replaced += [shown(kept) for inner, kept in entity.fields.items() if is_inside(inner, path)]
-    replaces = sorted({dot.dot for sibling in replaced for dot in sibling.dots})
+        inner = [kept for name, kept in entity.fields.items() if is_inside(name, path)]
+        replaced += [shown(kept) for kept in inner]
+        # One change may have placed the item and written a value, and only one of the two be on screen. What is not
+        # must survive, so its dot is not named, and the item comes to be in conflict rather than gone.
+        hidden = {dot.dot for kept in (siblings, *inner) for one in kept if one != shown(kept) for dot in one.dots}
+    replaces = sorted({dot.dot for sibling in replaced for dot in sibling.dots} - hidden)
     patches[path] = Patch(value=value, base=current.value, replaces=replaces)
 
 
