@@ -89,7 +89,8 @@ class Consequences:
         ]
         for holder, path in holders:
             if self._schema.kinds[holder[0]].references[path].on_delete == "restrict":
-                message = f"{key[0]} {key[1]} is still named by {path} of {holder[0]} {holder[1]}: change that first"
+                # The holder's id is not told: whoever may delete the target need not be able to see the holder.
+                message = f"{key[0]} {key[1]} is still named by {path} of a {holder[0]}: change that first"
                 return rejected("restricted", message, path)
         for holder, path in holders:
             refused = self._reach(draft, holder, path, key)
