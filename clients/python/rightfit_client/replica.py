@@ -1,8 +1,11 @@
 """`Replica`: a device's copy of its part of the world, in one SQLite file. Start here.
 
-    with Replica.open("replica.db", schema=SCHEMA, url="https://sync.example.org", token=get_token) as
-    replica: order_id = replica.insert("work_order", title="Boiler leaks", tags=["leak"])
-    replica.update("work_order", order_id, {"title": "Boiler drips", "tags/urgent": True}) replica.sync()
+::
+
+    with Replica.open("replica.db", schema=SCHEMA, url="https://sync.example.org", token=get_token) as replica:
+        order_id = replica.insert("work_order", title="Boiler leaks", tags=["leak"])
+        replica.update("work_order", order_id, {"title": "Boiler drips", "tags/urgent": True})
+        replica.sync()
 
 Edits are durable when the call returns and visible at once; they wait in the outbox until the authority has
 answered. Reading and writing never wait for the network. All methods may be called from any thread; a
