@@ -24,7 +24,7 @@ from rightfit_sync.merge.registry import rules_of
 from rightfit_sync.paths import is_inside
 from rightfit_sync.records import Change, Entity, LifeRecord, Outcome, Patch, Sibling, rejected
 from rightfit_sync.schema.spec import KindSpec, Schema
-from rightfit_sync.values import Value
+from rightfit_sync.values import Value, one_spelling
 from rightfit_sync.view import values
 
 VOID = Outcome(status="void")
@@ -78,9 +78,9 @@ def _life(entity: Entity, change: Change) -> Sequence[LifeRecord]:
 
 
 def final_value(patch: Patch) -> Value:
-    """Return the value that `patch` wants: `value`, or `ops` applied to `base`."""
+    """Return the value that `patch` wants, in its one spelling: `value`, or `ops` applied to `base`."""
     if patch.ops is UNSET:
-        return None if patch.value is UNSET else patch.value
+        return None if patch.value is UNSET else one_spelling(patch.value)
     return text.apply(text.parse(patch.ops), patch.base if isinstance(patch.base, str) else "")
 
 

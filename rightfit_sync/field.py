@@ -45,7 +45,7 @@ def merge_field(
     left, replaced_values = _take_away(policy, before, replaces, value, op)
     if op == "edit":
         # What the writer saw counts even where somebody else has replaced it meanwhile, so that order says nothing.
-        seen = [] if patch.base is UNSET else [patch.base]
+        seen = [] if patch.base is UNSET else [one_spelling(patch.base)]
         value = policy.advance([*replaced_values, *seen], value)
     if policy.removes and value is None:
         return Merged(sorted_siblings(left), "merged" if left else "applied")
@@ -108,8 +108,7 @@ def _coalesces(policy: Policy, sibling: Sibling, value: Value, op: FieldOp) -> b
 def _coalesced(left: Sibling, right: Sibling) -> Sibling:
     dots = union(left.dots, right.dots)
     by = sorted({*resolution_dots(left), *resolution_dots(right)})
-    value = one_spelling(left.value, right.value)
-    return Sibling(value=value, dots=dots, resolved=bool(by), resolved_by=_compact(by, len(dots)))
+    return Sibling(value=left.value, dots=dots, resolved=bool(by), resolved_by=_compact(by, len(dots)))
 
 
 def resolution_dots(sibling: Sibling) -> Sequence[Dot]:
@@ -125,7 +124,7 @@ def _merge(policy: Policy, base: Value, theirs: Sibling, mine: Sibling) -> Merge
     mine_first = mine.dots[0].dot < min(dot.dot for dot in theirs.dots)
     value = policy.merge(base, theirs.value, mine.value, mine_first=mine_first)
     if value is not CONFLICT:
-        return Merged([Sibling(value=value, dots=union(theirs.dots, mine.dots))], "merged")
+        return Merged([Sibling(value=one_spelling(value), dots=union(theirs.dots, mine.dots))], "merged")
     suggestion = policy.suggest(base, theirs.value, mine.value, mine_first=mine_first)
     return _stand_beside([theirs], mine, suggestion)
 

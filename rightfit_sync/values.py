@@ -32,25 +32,21 @@ def same(left: Value, right: Value) -> bool:
     return canonical(left) == canonical(right)
 
 
-def one_spelling(left: Value, right: Value) -> Value:
-    """Return the one of two same values that every replica chooses: `1` of `1` and `1.0`."""
-    if type(left) is type(right) and type(left) in _SCALARS:
-        return left
-    return min(left, right, key=lambda value: msgspec.json.encode(value, order="sorted"))
-
-
 def canonical(value: Value) -> bytes:
     """Return the one byte string that stands for `value`: JSON, keys sorted, whole floats as integers."""
-    return msgspec.json.encode(_normal(value), order="sorted")
+    return msgspec.json.encode(one_spelling(value), order="sorted")
 
 
-def _normal(value: Value) -> Value:
+def one_spelling(value: Value) -> Value:
+    """Return `value` with whole floats as integers: the form that entities hold, so that `1` and `1.0` are one."""
+    if type(value) in _SCALARS:
+        return value
     if isinstance(value, float):
         return int(value) if value.is_integer() and abs(value) <= INTEGER_MAX else value
     if isinstance(value, Mapping):
-        return {key: _normal(inner) for key, inner in value.items()}
+        return {key: one_spelling(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_normal(inner) for inner in value]
+        return [one_spelling(inner) for inner in value]
     return value
 
 

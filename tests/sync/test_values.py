@@ -94,7 +94,19 @@ def test_same_means_the_same_to_every_reader(left: object, right: object, alike:
     assert (canonical(left) == canonical(right)) is alike
 
 
-def test_of_two_spellings_all_choose_one() -> None:
-    assert repr(one_spelling(1, 1.0)) == repr(one_spelling(1.0, 1)) == "1"
-    assert repr(one_spelling([1.0], [1])) == repr(one_spelling([1], [1.0]))
-    assert one_spelling("a", "a") == "a"
+@pytest.mark.parametrize(
+    ("value", "spelt"),
+    [
+        (1.0, "1"),
+        (-0.0, "0"),
+        (0.5, "0.5"),
+        (1e21, "1e+21"),
+        ([1.0, {"a": (2.0,)}], "[1, {'a': [2]}]"),
+        (True, "True"),
+        ("1.0", "'1.0'"),
+        (None, "None"),
+    ],
+)
+def test_a_value_has_one_spelling(value: object, spelt: str) -> None:
+    assert repr(one_spelling(value)) == spelt
+    assert same(value, one_spelling(value))
