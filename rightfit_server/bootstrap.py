@@ -79,10 +79,10 @@ def build_app(
     @asynccontextmanager
     async def running(_app: Litestar) -> AsyncIterator[None]:
         try:
-            await services.storage.open()
-        except UnavailableError as error:
-            _log.warning("database_out_of_reach", reason=str(error)[:200])
-        try:
+            try:
+                await services.storage.open()
+            except UnavailableError as error:
+                _log.warning("database_out_of_reach", reason=str(error)[:200])
             yield
         finally:
             services.waiting.close()
