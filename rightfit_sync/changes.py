@@ -191,7 +191,9 @@ def _add(patches: dict[str, Patch], entity: Entity, path: str, value: Value) -> 
         replaced += [shown(kept) for kept in inner]
         # One change may have placed the item and written a value, and only one of the two be on screen. What is not
         # must survive, so its dot is not named, and the item comes to be in conflict rather than gone.
-        hidden = {dot.dot for kept in (siblings, *inner) for one in kept if one != shown(kept) for dot in one.dots}
+        hidden = {
+            dot.dot for kept in (siblings, *inner) for one in kept if one != shown(kept) for dot in one.dots
+        }
     replaces = sorted({dot.dot for sibling in replaced for dot in sibling.dots} - hidden)
     patches[path] = Patch(value=value, base=current.value, replaces=replaces)
 
