@@ -65,6 +65,20 @@ def test_a_policy_of_ones_own_may_look_at_its_options() -> None:
     check_policy(Priority, st.sampled_from(["LOW", "HIGH", "EMERGENCY"]), spec=spec, examples_max=200)
 
 
+class Eager(Policy):
+    """Would merge null too, if it were ever asked."""
+
+    merges = True
+
+    def merge(self, base: Value, theirs: Value, mine: Value, *, mine_first: bool) -> Value | Verdict:
+        moved = [value for value in (theirs, mine) if value != base]
+        return max(moved or [mine], key=str)
+
+
+def test_a_policy_is_never_asked_about_null() -> None:
+    check_policy(Eager, st.sampled_from([None, 1, 2]), spec=FieldSpec(type="int"), examples_max=200)
+
+
 class Last(Policy):
     """Whoever comes later wins: the mistake that this library is about."""
 
