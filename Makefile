@@ -15,6 +15,8 @@ CODE := rightfit_sync rightfit_server clients tests benchmarks docs
 CORE_COVERAGE_MIN := 95
 COVERAGE_MIN := 85
 
+# Programs of the oldest PostgreSQL that is supported, as Debian installs them.
+OLDEST ?= /usr/lib/postgresql/15/bin
 # More arguments for pytest, such as: make tests ARGS="-k F02 -x"
 ARGS ?=
 # The folder with records for the demo; without it, the sample that comes along.
@@ -39,7 +41,7 @@ demo: setup ## Play the whole story on the real stack; DATA=folder takes other r
 	@$(BIN)/rightfit demo $(if $(DATA),--data "$(DATA)")
 
 .PHONY: test
-test: check coverage laws ## Everything CI asks for: all checks, all tests, the coverage gates
+test: check coverage laws oldest ## Everything CI asks for: all checks, all tests, the coverage gates
 
 .PHONY: check
 check: lint format-check imports types lock-check changelog-check docs-check ## What pre-commit and CI run, but for the tests
@@ -94,6 +96,14 @@ coverage: setup ## The tests, and the share of branches they visit (the gates)
 .PHONY: laws
 laws: setup ## The laws on 1,000 examples each and the random histories, at full speed (no coverage)
 	HYPOTHESIS_PROFILE=ci $(BIN)/pytest --quiet --numprocesses 2 --timeout 600 tests/properties tests/simulation
+
+.PHONY: oldest
+oldest: setup ## What SQL does, on the oldest PostgreSQL that is supported, where it is installed
+	@if [ -x $(OLDEST)/postgres ]; then \
+	  RIGHTFIT_TEST_POSTGRES=$(OLDEST) $(BIN)/pytest --quiet --numprocesses 2 --timeout 300 tests/isolation \
+	    $(addprefix tests/server/test_,push_pg.py access_pg.py resolve_pg.py protocol_pg.py feed_pg.py) \
+	    --deselect tests/isolation/test_pool_pg.py; \
+	else echo "No PostgreSQL 15 in $(OLDEST): not tried on it."; fi
 
 .PHONY: lock
 lock: setup ## Resolve pyproject.toml anew into requirements.lock, with hashes
