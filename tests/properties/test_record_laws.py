@@ -3,6 +3,7 @@
 import importlib.util
 import json
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import TypeVar
 
 import msgspec
@@ -101,7 +102,7 @@ def test_messages_are_exact_on_the_wire(history: History, seq: int, compressed: 
     for content_type in (MSGPACK, JSON):
         for message in (request, response):
             body = encode(message, content_type)
-            if compressed:
+            if compressed and find_spec("zstandard"):
                 body = decompress(compress(body))
             again = decode(body, content_type, type(message))
             assert again == message
