@@ -14,6 +14,7 @@ Source: docs/explanation/semantics.md, section 4.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -218,7 +219,7 @@ def plan_push(
     chosen: list[Entry] = []
     size_bytes = 0
     held: list[list[Entry]] = []
-    for group in _transactions(entries):
+    for group in transactions(entries):
         if known_kinds is not None and _waits(group, held, known_kinds):
             held.append(group)
             continue
@@ -258,13 +259,25 @@ def _is_ahead(entry: Entry, known_kinds: frozenset[str]) -> bool:
     return entry.change.op != "void" and entry.change.kind not in known_kinds
 
 
-def _transactions(entries: Iterable[Entry]) -> Iterable[list[Entry]]:
-    group: list[Entry] = []
-    for entry in entries:
-        transaction_id = entry.change.transaction_id
+class CarriesChange(Protocol):
+    """Whatever a change travels or waits in: an entry of the outbox, a pushed change."""
+
+    @property
+    def change(self) -> Change:
+        """The change."""
+
+
+_Carrier = TypeVar("_Carrier", bound=CarriesChange)
+
+
+def transactions(carriers: Iterable[_Carrier]) -> Iterable[list[_Carrier]]:
+    """Yield runs of neighbours that share a transaction id; a change without one stands alone."""
+    group: list[_Carrier] = []
+    for carrier in carriers:
+        transaction_id = carrier.change.transaction_id
         if group and (transaction_id is None or transaction_id != group[-1].change.transaction_id):
             yield group
             group = []
-        group.append(entry)
+        group.append(carrier)
     if group:
         yield group

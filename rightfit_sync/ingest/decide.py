@@ -21,7 +21,7 @@ For each change, in the device's order:
 Changes of one transaction are accepted or rejected whole. Source: docs/explanation/semantics.md, sections 4, 6, 7.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -43,7 +43,7 @@ from rightfit_sync.ingest.snapshot import (
     Snapshot,
 )
 from rightfit_sync.limits import CHANGES_PER_TRANSACTION_MAX
-from rightfit_sync.outbox import trimmed
+from rightfit_sync.outbox import transactions, trimmed
 from rightfit_sync.records import Alias, Change, Entity, Outcome, Patch, rejected
 from rightfit_sync.schema.spec import Schema
 
@@ -57,23 +57,11 @@ def decide(
     """
     ingest = _Ingest(snapshot, schema, authorize, now)
     try:
-        for group in _transactions(push):
+        for group in transactions(push):
             ingest.take(group)
     except MissingError as missing:
         return missing.need
     return ingest.decision()
-
-
-def _transactions(push: Iterable[Pushed]) -> Iterable[list[Pushed]]:
-    group: list[Pushed] = []
-    for pushed in push:
-        transaction_id = pushed.change.transaction_id
-        if group and (transaction_id is None or transaction_id != group[-1].change.transaction_id):
-            yield group
-            group = []
-        group.append(pushed)
-    if group:
-        yield group
 
 
 class _Ingest:
