@@ -88,8 +88,3 @@ def item_order(position: Value, item_id: str) -> tuple[int, float, str, str]:
     if isinstance(position, int | float) and not isinstance(position, bool):
         return 1, position, "", item_id
     return 0, 0, canonical(position).decode(), item_id
-
-
-def dots_of(siblings: Iterable[Sibling]) -> list[WrittenDot]:
-    """Return every dot of these siblings, sorted."""
-    return sorted(dot for sibling in siblings for dot in sibling.dots)

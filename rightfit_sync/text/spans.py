@@ -16,27 +16,6 @@ class Span(NamedTuple):
     inserted: str
 
 
-def spans_of(operation: Operation) -> list[Span]:
-    """The spans of an operation, from left to right; between two of them at least one code point is kept."""
-    spans: list[Span] = []
-    position, inserted = 0, ""
-    for component in operation:
-        if isinstance(component, str):
-            inserted = component
-            continue
-        if isinstance(component, int):
-            if inserted:
-                spans.append(Span(position, position, inserted))
-            position += component
-        else:
-            spans.append(Span(position, position + len(component[0]), inserted))
-            position = spans[-1].end
-        inserted = ""
-    if inserted:
-        spans.append(Span(position, position, inserted))
-    return spans
-
-
 def operation_of(spans: list[Span], text: str) -> Operation:
     """The operation that changes `text` at these spans, which are sorted and do not overlap."""
     builder = OperationBuilder()

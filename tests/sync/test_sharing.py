@@ -8,7 +8,6 @@ from rightfit_sync.causality.dot import WrittenDot
 from rightfit_sync.feed import GENESIS, chained, cut
 from rightfit_sync.references import references
 from rightfit_sync.schema.spec import FieldSpec, GroupSpec, KindSpec, ReferenceSpec
-from rightfit_sync.view import dots_of
 
 SCHEMA = Schema(
     1,
@@ -92,13 +91,6 @@ def test_a_view_bears_what_a_former_schema_left_behind() -> None:
     one = job(rooms__12=True, rooms__kitchen=True, rooms__3=True, posting="left over", gone__x=1, gone=2)
     assert view(one, SCHEMA) == {"rooms": [3, 12]}
     assert view(job(kind="robot", worker="w"), SCHEMA) == {}
-
-
-def test_dots_of_siblings_come_sorted() -> None:
-    assert dots_of([Sibling(1, [WrittenDot("b", 1, 0)]), Sibling(2, [WrittenDot("a", 2, 0)])]) == [
-        WrittenDot("a", 2, 0),
-        WrittenDot("b", 1, 0),
-    ]
 
 
 @pytest.mark.parametrize(
