@@ -70,6 +70,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     retry_after_seconds: Annotated[
         int, _says("What `Retry-After` says while the database is out of reach.", ge=1)
     ] = 2
+    retention_days: Annotated[
+        int,
+        _says("How long a device may be silent until `rightfit tenant purge` waits no more for it.", ge=0),
+    ] = 180
     log_level: Annotated[str, _says("Least severe log line written: debug, info, warning, error.")] = "info"
 
 

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from rightfit_server.audit.entity import Answered, findings, states
-from rightfit_server.audit.reading import counter_findings, feed_findings, reading, records
+from rightfit_server.audit.entity import Answered, buried, findings, grave_findings, grave_states, states
+from rightfit_server.audit.reading import counter_findings, feed_findings, purge_findings, reading, records
 from rightfit_server.audit.report import Finding, Report, State
 from rightfit_sync.schema.spec import Schema
 
@@ -17,13 +17,18 @@ def audit(owner_url: str, tenant_id: str, schema: Schema) -> Report:
     with reading(owner_url, tenant_id) as connection:
         found += counter_findings(connection, tenant_id)
         found += feed_findings(connection, tenant_id)
-        for (kind, entity_id), history, stored in records(connection, tenant_id):
+        found += purge_findings(connection, tenant_id)
+        for (kind, entity_id), known in records(connection, tenant_id):
             name = f"{kind} {entity_id}"
-            found += findings(name, history, stored, schema)
-            found += _payloads(name, history)
-            counted.update(states(history, stored, schema))
-            entities += stored is not None
-            changes += len(history)
+            lives, history = buried(known.history, known.graves)
+            for life, grave in lives:
+                found += grave_findings(name, life, grave, schema)
+                counted.update(grave_states(life))
+            found += findings(name, history, known.stored, schema)
+            counted.update(states(history, known.stored, schema))
+            found += _payloads(name, known.history)
+            entities += known.stored is not None
+            changes += len(known.history)
     return Report(tenant_id, changes, dict(counted), entities, found)
 
 

@@ -13,7 +13,7 @@ from rightfit_server.ingest.document import document
 from rightfit_sync.apply import apply
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.conflicts import conflicts
-from rightfit_sync.life import LIFE_PATH
+from rightfit_sync.life import LIFE_PATH, delete_conflict, is_deleted
 from rightfit_sync.records import Change, Entity, Outcome
 from rightfit_sync.schema.spec import Schema
 from rightfit_sync.values import Value, canonical
@@ -21,12 +21,16 @@ from rightfit_sync.values import Value, canonical
 APPLIED = frozenset({"applied", "merged", "conflicted"})
 """Outcomes of changes that the record is made of; a duplicate is in it under its other name."""
 
+_ANSWERS: Mapping[str, State] = {"rejected": "rejected", "void": "void", "duplicate": "repeated"}
+"""Outcomes that say all about the state of a change."""
+
 
 class Answered(msgspec.Struct, frozen=True):
     """One row of the history."""
 
     change: Change
     outcome: Outcome
+    commit_seq: int = 0
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -37,6 +41,41 @@ class Stored(msgspec.Struct, frozen=True):
     is_deleted: bool
     orphans: Sequence[str]
     open_conflicts: frozenset[str]
+
+
+class Grave(msgspec.Struct, frozen=True):
+    """A tombstone that was collected: the last commit of the record, and what had gone into it by then."""
+
+    commit_seq: int
+    version_vector: Mapping[str, int]
+
+
+def buried(
+    history: Sequence[Answered], graves: Sequence[Grave]
+) -> tuple[list[tuple[list[Answered], Grave]], list[Answered]]:
+    """Return the history of each collected life of a record with its grave, and the history since the last."""
+    lives = []
+    rest = list(history)
+    for grave in graves:
+        lives.append(([one for one in rest if one.commit_seq <= grave.commit_seq], grave))
+        rest = [one for one in rest if one.commit_seq > grave.commit_seq]
+    return lives, rest
+
+
+def grave_findings(name: str, history: Sequence[Answered], grave: Grave, schema: Schema) -> Iterator[Finding]:
+    """Yield what is wrong with the grave of a record: it must hold one that was deleted, undisputed and whole."""
+    folded, left = fold([one.change for one in history if one.outcome.status in APPLIED], schema)
+    kind = None if folded is None else schema.kinds.get(folded.kind)
+    if folded is None or left or dict(folded.version_vector) != dict(grave.version_vector):
+        yield Finding("purged", name, "what was collected is not what its history comes to")
+    elif kind is not None and (not is_deleted(folded, kind) or delete_conflict(folded, kind) is not None):
+        yield Finding("purged", name, "it was collected, and its history says that it is not deleted")
+
+
+def grave_states(history: Sequence[Answered]) -> Iterator[State]:
+    """Yield the state of each change of a collected record: all are superseded, by the delete that had seen them."""
+    for one in history:
+        yield _ANSWERS.get(one.outcome.status, "superseded")
 
 
 def findings(
@@ -126,12 +165,8 @@ def states(history: Sequence[Answered], stored: Stored | None, schema: Schema) -
     shown, disputed = _dots(stored, schema)
     for one in history:
         status, dot = one.outcome.status, one.change.dot
-        if status == "rejected":
-            yield "rejected"
-        elif status == "void":
-            yield "void"
-        elif status == "duplicate":
-            yield "repeated"
+        if status in _ANSWERS:
+            yield _ANSWERS[status]
         elif stored is None:
             yield "lost"
         elif dot in disputed:

@@ -1,14 +1,15 @@
 """Reading a tenant for the audit: one view of the database, record by record, in bounded memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from heapq import merge
 from itertools import groupby
 from operator import itemgetter
 
 import msgspec
 import psycopg
 
-from rightfit_server.audit.entity import Answered, Stored
+from rightfit_server.audit.entity import Answered, Grave, Stored
 from rightfit_server.audit.report import Finding
 from rightfit_sync.records import Change, Entity, Outcome
 
@@ -28,35 +29,49 @@ def reading(owner_url: str, tenant_id: str) -> Iterator[Connection]:
         yield connection
 
 
-def records(connection: Connection, tenant_id: str) -> Iterator[tuple[Key, list[Answered], Stored | None]]:
-    """Yield each record that is stored or has a history: its key, its history, what is stored."""
-    histories = groupby(_rows(connection, "history", _HISTORY, tenant_id), key=itemgetter(0, 1))
-    stored = ((row[:2], _stored(row)) for row in _rows(connection, "stored", _STORED, tenant_id))
-    history, held = next(histories, None), next(stored, None)
-    while history is not None or held is not None:
-        key = min(pair[0] for pair in (history, held) if pair is not None)
-        answered: list[Answered] = []
-        found = None
-        if history is not None and history[0] == key:
-            answered = [_answered(row) for row in history[1]]
-            history = next(histories, None)
-        if held is not None and held[0] == key:
-            found = held[1]
-            held = next(stored, None)
-        yield key, answered, found
+class Known(msgspec.Struct, frozen=True):
+    """All that the database says of one record; it was collected once for each of `graves`, the oldest first."""
+
+    history: Sequence[Answered]
+    stored: Stored | None
+    graves: Sequence[Grave]
 
 
-# Both are sorted byte by byte, so that they can be read side by side.
+def records(connection: Connection, tenant_id: str) -> Iterator[tuple[Key, Known]]:
+    """Yield each record that is stored, was collected or has a history, with what is known of it."""
+    # All are sorted byte by byte, so that they can be read side by side.
+    rows = merge(
+        _rows(connection, "history", _HISTORY, tenant_id),
+        _rows(connection, "stored", _STORED, tenant_id),
+        _rows(connection, "graves", _GRAVES, tenant_id),
+        key=itemgetter(0, 1),
+    )
+    for key, group in groupby(rows, key=itemgetter(0, 1)):
+        found = [_read(row) for row in group]
+        yield (
+            key,
+            Known(
+                [one for one in found if isinstance(one, Answered)],
+                next((one for one in found if isinstance(one, Stored)), None),
+                [one for one in found if isinstance(one, Grave)],
+            ),
+        )
+
+
 _HISTORY = """
-    SELECT kind, entity_id, change, outcome FROM app.changes WHERE tenant_id = %s
+    SELECT kind, entity_id, 'history', change, outcome, commit_seq FROM app.changes WHERE tenant_id = %s
     ORDER BY kind COLLATE "C", entity_id COLLATE "C", commit_seq, ordinal
 """
 _STORED = """
-    SELECT kind, entity_id, state, document, deleted_at IS NOT NULL, orphans,
+    SELECT kind, entity_id, 'stored', state, document, deleted_at IS NOT NULL, orphans,
         ARRAY(SELECT conflict_id FROM app.conflicts c WHERE c.tenant_id = e.tenant_id AND c.kind = e.kind
             AND c.entity_id = e.entity_id AND c.closed_at IS NULL)
     FROM app.entities e WHERE tenant_id = %s
     ORDER BY kind COLLATE "C", entity_id COLLATE "C"
+"""
+_GRAVES = """
+    SELECT kind, entity_id, 'grave', commit_seq, version_vector FROM app.purged WHERE tenant_id = %s
+    ORDER BY kind COLLATE "C", entity_id COLLATE "C", commit_seq
 """
 
 
@@ -66,12 +81,14 @@ def _rows(connection: Connection, name: str, query: str, tenant_id: str) -> Iter
         yield from cursor.execute(query, [tenant_id])
 
 
-def _answered(row: psycopg.rows.TupleRow) -> Answered:
-    return Answered(msgspec.convert(row[2], Change), msgspec.convert(row[3], Outcome))
-
-
-def _stored(row: psycopg.rows.TupleRow) -> Stored:
-    _, _, state, document, is_deleted, orphans, open_conflicts = row
+def _read(row: psycopg.rows.TupleRow) -> Answered | Stored | Grave:
+    _, _, sort, *columns = row
+    if sort == "history":
+        change, outcome, commit_seq = columns
+        return Answered(msgspec.convert(change, Change), msgspec.convert(outcome, Outcome), commit_seq)
+    if sort == "grave":
+        return Grave(*columns)
+    state, document, is_deleted, orphans, open_conflicts = columns
     entity = msgspec.msgpack.decode(state, type=Entity)
     return Stored(entity, document, is_deleted, orphans, frozenset(open_conflicts))
 
@@ -114,3 +131,27 @@ def feed_findings(connection: Connection, tenant_id: str) -> Iterator[Finding]:
     )
     for kind, entity_id, seq, commit_seq in rows:
         yield Finding("feed", f"{kind} {entity_id}", f"its number {seq} lies beyond its commit {commit_seq}")
+
+
+def purge_findings(connection: Connection, tenant_id: str) -> Iterator[Finding]:
+    """Yield what was collected too early: devices may have missed it, or a record names it."""
+    rows = connection.execute(
+        "SELECT p.kind, p.entity_id, p.commit_seq, t.purge_horizon"
+        " FROM app.purged p JOIN app.tenants t USING (tenant_id)"
+        " WHERE tenant_id = %s AND p.commit_seq > t.purge_horizon",
+        [tenant_id],
+    )
+    for kind, entity_id, commit_seq, horizon in rows:
+        message = f"it was deleted in commit {commit_seq}, and cursors are good from {horizon} on"
+        yield Finding("purged", f"{kind} {entity_id}", message)
+    rows = connection.execute(
+        "SELECT DISTINCT r.kind, r.entity_id, r.path, r.target_kind, r.target_id"
+        " FROM app.entity_references r JOIN app.purged p ON p.tenant_id = r.tenant_id"
+        " AND p.kind = r.target_kind AND p.entity_id = r.target_id"
+        " LEFT JOIN app.entities e ON e.tenant_id = p.tenant_id AND e.kind = p.kind"
+        " AND e.entity_id = p.entity_id WHERE r.tenant_id = %s AND e.entity_id IS NULL",
+        [tenant_id],
+    )
+    for kind, entity_id, path, target_kind, target_id in rows:
+        message = f"{path} names the {target_kind} {target_id}, which was collected"
+        yield Finding("purged", f"{kind} {entity_id}", message)

@@ -4,7 +4,8 @@
 |---|---|
 | `counter` | every device's counters are there without a gap, up to the one that its row names |
 | `fold` | each stored record is what its accepted changes come to through `apply`, and nothing else |
-| `missing` | what has accepted changes is stored |
+| `missing` | what has accepted changes is stored, or was collected as a tombstone |
+| `purged` | what was collected was deleted, nobody can have missed it, and no record names it |
 | `document` | what SQL and reports read is what the record holds |
 | `conflict` | each record's conflicts are open in the list, and no others |
 | `payload` | a change that was not accepted is kept, with its reason |
@@ -16,7 +17,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-Check: TypeAlias = Literal["counter", "fold", "missing", "document", "conflict", "payload", "feed"]
+Check: TypeAlias = Literal["counter", "fold", "missing", "document", "conflict", "payload", "feed", "purged"]
 State: TypeAlias = Literal["visible", "superseded", "in conflict", "rejected", "void", "repeated", "lost"]
 
 

@@ -31,8 +31,13 @@ def json_option(command: _Command) -> _Command:
 
 def owner_url_option(command: _Command) -> _Command:
     """Add `--database-owner-url`."""
-    (row,) = [row for row in settings_table() if row.name == "database_owner_url"]
-    return _setting_option(row)(command)
+    return setting_option("database_owner_url")(command)
+
+
+def setting_option(name: str) -> Callable[[_Command], _Command]:
+    """Add the flag of one setting; it is None where it is not given."""
+    (row,) = [row for row in settings_table() if row.name == name]
+    return _setting_option(row)
 
 
 def settings_options(command: _Command) -> _Command:

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from rightfit_server.commands.options import data_dir_option, json_option, owner_url_option
 from rightfit_server.commands.outcome import console, explained, put_json
+from rightfit_server.commands.purge import purge
 from rightfit_server.operations.database import open_database
 from rightfit_server.postgres.administration import create_tenant, list_tenants
 
@@ -15,6 +16,9 @@ from rightfit_server.postgres.administration import create_tenant, list_tenants
 @click.group()
 def tenant() -> None:
     """Tenants: each has its own records, and sees nobody else's."""
+
+
+tenant.add_command(purge)
 
 
 @tenant.command("add")

@@ -44,11 +44,12 @@ def _command(parent: str, command: click.Command) -> Iterator[str]:
     yield inspect.cleandoc(command.help or "") + "\n"
     settings = {row.flag for row in settings_table()} - {"--database-owner-url"}
     options = [one for one in command.params if isinstance(one, click.Option)]
-    if any(settings & set(one.opts) for one in options):
+    takes_all = settings <= {flag for one in options for flag in one.opts}
+    if takes_all:
         yield "Every [setting](settings.md) is a flag of this command, too.\n"
     yield "| option | meaning |\n|---|---|"
     for one in options:
-        if not settings & set(one.opts):
+        if not takes_all or not settings & set(one.opts):
             yield f"| `{', '.join(one.opts)}` | {one.help} |"
     yield ""
 

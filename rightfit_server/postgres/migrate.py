@@ -38,6 +38,7 @@ PRIVILEGES = {
     "changes": "SELECT, INSERT",
     "conflicts": "SELECT, INSERT, UPDATE",
     "effects": "SELECT, INSERT",
+    "purged": "SELECT",
 }
 """What the service may do, by table: it can neither rewrite nor remove history."""
 
