@@ -5,10 +5,15 @@ returns. The write-ahead log lets other connections (Datasette, an application's
 SQLite before 3.51.3 can corrupt a write-ahead log when two connections checkpoint, and is refused (fault
 F04).
 
+A process that is killed between writing a commit and syncing it leaves a log that the next one shows, whether
+or not the disk has it. That log is synced before it is read, so that what is seen again, built upon and sent
+is durable too (faults F03 and F04 together).
+
 `PRAGMA application_id` says that a file is a replica, `PRAGMA user_version` in which format; a newer format
 is refused.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,6 +58,8 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     check_sqlite()
     if read_only and not path.exists():
         raise OpenError("missing", f"there is no replica at {path}: make one first")
+    if not read_only:
+        _sync_log(path.with_name(path.name + "-wal"))
     connection: sqlite3.Connection = sqlite3.connect(
         str(path), isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS_CACHED
     )
@@ -66,6 +73,26 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _sync_log(log: Path) -> None:
+    try:
+        descriptor = os.open(log, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _not_synced(log, error) from error
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        raise _not_synced(log, error) from error
+    finally:
+        os.close(descriptor)
+
+
+def _not_synced(log: Path, error: OSError) -> StorageError:
+    message = f"{log}, which a process left, could not be made durable ({error.strerror}): look at the disk"
+    return StorageError("io_error", message)
 
 
 def _check_format(connection: sqlite3.Connection, path: Path) -> None:
