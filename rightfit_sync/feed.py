@@ -23,7 +23,8 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     """One entity as the authority has it.
 
     `tags` are those of its audience that the subject holds, `orphans` the paths of its references whose target is
-    gone, `suggestions` merged texts to offer, by path in conflict.
+    gone, `suggestions` merged texts to offer, by path in conflict, `seal` the authority's word that the entity is its
+    own (see `wire.seal`).
     """
 
     seq: int
@@ -31,6 +32,7 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     tags: Sequence[str] = ()
     orphans: Sequence[str] = ()
     suggestions: Mapping[str, str] = {}
+    seal: bytes = b""
 
 
 class Evicted(msgspec.Struct, frozen=True):
@@ -44,8 +46,8 @@ class Evicted(msgspec.Struct, frozen=True):
 class Page(msgspec.Struct, frozen=True, omit_defaults=True):
     """A piece of the feed.
 
-    `cursor` is where the next one begins, `more` whether there is one now, `remaining` about how many rows are still
-    to come (for progress), `tags` the subject's present tags.
+    `cursor` is where the next one begins (and proof of how far the authority had come), `more` whether there is one
+    now, `remaining` about how many rows are still to come (for progress), `tags` the subject's present tags.
     """
 
     cursor: str
@@ -56,8 +58,8 @@ class Page(msgspec.Struct, frozen=True, omit_defaults=True):
     remaining: int = 0
 
 
-def chained(previous: str, seq: int, rows: Iterable[tuple[str, str]]) -> str:
-    """Return the chain hash after a commit that ends at `seq` and changed these `(kind, entity_id)`.
+def chained(previous: str, seq: int, rows: Iterable[tuple[str, str, str]]) -> str:
+    """Return the chain hash after a commit that ends at `seq`; `rows` are `(kind, entity_id, digest of the state)`.
 
     A cursor carries it: a feed that was restored and went on differently cannot show the same hash at the same `seq`.
     """

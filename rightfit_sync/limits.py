@@ -40,8 +40,32 @@ CHANGES_PER_PUSH_MAX = 1_000
 PUSH_BYTES_MAX = 8_000_000
 """Bytes of one push before compression; the receiver stops inflating beyond it."""
 
+HEALINGS_PER_EXCHANGE_MAX = 4
+"""How often one sync may change its device id or compare its copy before it gives up until the next."""
+
+ROWS_PER_PAGE = 1_000
+"""Rows that a pull asks for at once; a page is one local commit."""
+
 ROWS_PER_PAGE_MAX = 2_000
 """Rows that a pull may ask for; a page may exceed it only to keep one transaction whole."""
+
+BUCKETS_PER_REQUEST_MAX = 256
+"""Buckets that one reconciliation request may ask for."""
+
+LISTINGS_PER_REQUEST_MAX = 16
+"""Buckets whose rows one reconciliation request may have listed."""
+
+LISTED_ROWS_MAX = 256
+"""Rows of a bucket beyond which a replica narrows it rather than having it listed."""
+
+KEYS_PER_REQUEST_MAX = 500
+"""Rows that one reconciliation request may ask for."""
+
+OFFERS_PER_REQUEST_MAX = 200
+"""States that one reconciliation request may offer."""
+
+IDS_PER_REPLICA_MAX = 256
+"""Device ids that one replica may use in its life."""
 
 DEVICES_PER_VECTOR_MAX = 1_024
 """Devices that one version vector may name."""

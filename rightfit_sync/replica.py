@@ -12,9 +12,11 @@ from msgspec.structs import replace
 from rightfit_sync import changes
 from rightfit_sync.apply import apply, final_value
 from rightfit_sync.causality.dot import Dot
+from rightfit_sync.causality.version_vector import includes
 from rightfit_sync.changes import Stamp
 from rightfit_sync.errors import LocalError
-from rightfit_sync.feed import Page
+from rightfit_sync.feed import Page, Row
+from rightfit_sync.identity import first_name, renamed
 from rightfit_sync.ingest.snapshot import Pushed, Receipt
 from rightfit_sync.limits import CHANGE_BYTES_MAX
 from rightfit_sync.outbox import Entry, Fold, Shown, finished, fold, go_on, plan_push, run_starts, view_of
@@ -37,11 +39,12 @@ class _Written(NamedTuple):
 
 
 class ReplicaCore:
-    """One replica: `store` keeps it, `schema` says how it merges."""
+    """One replica: `store` keeps it, `schema` says how it merges, `fresh_id` makes device ids that nobody else has."""
 
-    def __init__(self, store: Store, schema: Schema) -> None:
+    def __init__(self, store: Store, schema: Schema, fresh_id: Callable[[], str]) -> None:
         self.store = store
         self.schema = schema
+        self._fresh_id = fresh_id
         self._latest: _Written | None = None
 
     def shown(self, key: Key) -> Shown:
@@ -106,7 +109,11 @@ class ReplicaCore:
         answered = {receipt.dot: receipt for receipt in receipts}
         refused: list[Rejected] = []
         with self.store.transaction():
-            entries = [entry for entry in self.store.entries_by_dot(list(answered)) if entry.is_pending]
+            entries = [
+                entry
+                for entry in self.store.entries_by_dot(list(answered))
+                if entry.is_pending and entry.digest == answered[entry.change.dot].digest
+            ]
             for entry in entries:
                 refused += self._settle(entry, answered[entry.change.dot].outcome)
             self._refresh({(entry.change.kind, entry.change.entity_id) for entry in entries})
@@ -130,15 +137,20 @@ class ReplicaCore:
             self.store.put_lost((change.kind, change.entity_id), change.dot)
         if outcome.is_accepted:
             # The change that this void stands for had arrived before it was given up: it is not rejected after all.
-            self.store.drop_rejected(change.dot)
+            self._drop_rejected(first_name(change, entry.digest))
             return []
         self.store.put_lost((change.kind, change.entity_id), change.dot)
         if change.op == "void":
             # The payload is on the rejected list since it was given up, unless the user has dealt with it.
             return []
-        refused = Rejected(change, outcome)
+        refused = Rejected(change, outcome, entry.digest)
         self.store.put_rejected(refused)
         return [refused]
+
+    def _drop_rejected(self, name: Alias) -> None:
+        for one in self.store.rejected():
+            if _first_name(one) == name:
+                self.store.drop_rejected(one.change.dot)
 
     def take_page(self, page: Page) -> set[Key]:
         """Take in a page of the feed with its cursor; return the entities whose view may have changed.
@@ -150,6 +162,7 @@ class ReplicaCore:
         with self.store.transaction():
             rows = {(row.entity.kind, row.entity.entity_id): row for row in page.rows}
             gone = {(evicted.kind, evicted.entity_id): evicted.seq for evicted in page.evicted}
+            self._look_out(row.entity for row in page.rows)
             held = self.store.trunks([*rows, *gone])
             fresh = {key: row for key, row in rows.items() if key not in held or row.seq >= held[key].seq}
             self.store.put_trunks(fresh.values())
@@ -164,6 +177,61 @@ class ReplicaCore:
             changed = {*fresh, *evicted, *(() if page.more else self._let_go_unseen())}
             self._refresh(changed)
         return changed
+
+    def _look_out(self, entities: Iterable[Entity]) -> None:
+        """Take a new device id where `entities`, fresh from the authority, show that ours is used elsewhere too.
+
+        They then hold a dot that we have not spent, or one of a change that is still to be answered. (That answer may
+        only have been lost; but once trunk and outbox hold one dot each, nobody could tell which of the two a later
+        edit replaces.)
+        """
+        state = self.store.state()
+        ours = {
+            (entity.kind, entity.entity_id): entity.version_vector[state.device_id]
+            for entity in entities
+            if state.device_id in entity.version_vector
+        }
+        if any(counter > state.counter for counter in ours.values()) or any(
+            entry.is_pending and entry.change.dot.counter <= ours[key]
+            for key, entries in self.store.entries(list(ours)).items()
+            for entry in entries
+        ):
+            self.take_new_id()
+
+    def take_new_id(self, *, is_resending: bool = False) -> None:
+        """Go on under a new device id: what is pending is said again under it, and counts once (see `identity`).
+
+        `is_resending` says the same of what was accepted and is not in the trunk yet: the authority may have lost it.
+        """
+        with self.store.transaction():
+            state = self.store.state()
+            dots = [entry.change.dot for entry in self.store.pending()]
+            if is_resending:
+                dots += [entry.change.dot for entry in self._uncovered()]
+            entries = self.store.entries_by_dot(dots)
+            device_id = self._fresh_id()
+            said_again = renamed(entries, device_id)
+            self.store.drop_entries(dots)
+            former_ids = [*state.former_ids, state.device_id]
+            for entry in said_again:
+                self.store.put_entry(entry)
+                if entry.change.op == "void":
+                    self.store.put_lost((entry.change.kind, entry.change.entity_id), entry.change.dot)
+            self.store.put_state(
+                replace(state, device_id=device_id, counter=len(said_again), former_ids=former_ids)
+            )
+            self._latest = None
+            self._refresh({(entry.change.kind, entry.change.entity_id) for entry in entries})
+
+    def _uncovered(self) -> list[Entry]:
+        entries = self.store.acknowledged()
+        trunks = self.store.trunks({(entry.change.kind, entry.change.entity_id) for entry in entries})
+        known = {key: row.entity.version_vector for key, row in trunks.items()}
+        return [
+            entry
+            for entry in entries
+            if not includes(known.get((entry.change.kind, entry.change.entity_id), {}), entry.change.dot)
+        ]
 
     def _let_go_unseen(self) -> set[Key]:
         entries = self.store.acknowledged()
@@ -203,10 +271,18 @@ class ReplicaCore:
     def _give_up(self, entry: Entry, outcome: Outcome) -> None:
         change = entry.change
         key = (change.kind, change.entity_id)
-        void = Change(change.dot, *key, "void", digest=entry.digest, reason=outcome.code or "discarded")
+        void = Change(
+            change.dot,
+            *key,
+            "void",
+            change.base,
+            was=change.was,
+            digest=entry.digest,
+            reason=outcome.code or "discarded",
+        )
         self.store.put_entry(Entry(void, entry.digest, len(encoded(void))))
         self.store.put_lost(key, change.dot)
-        self.store.put_rejected(Rejected(change, outcome))
+        self.store.put_rejected(Rejected(change, outcome, entry.digest))
 
     def discard(self, dot: Dot) -> None:
         """Take a change off the rejected list for good: the user has seen it and does not want it."""
@@ -224,7 +300,7 @@ class ReplicaCore:
             if found is None:
                 raise LocalError("unknown_dot", f"{dot} is not in the rejected list")
             former, key = found.change, (found.change.kind, found.change.entity_id)
-            was = Alias(dot, digest(former))
+            was = _first_name(found)
 
             def author(shown: Shown, stamp: Stamp) -> Change | None:
                 change = self._again(former, shown, stamp)
@@ -234,13 +310,38 @@ class ReplicaCore:
             self.store.drop_rejected(dot)
             return change
 
-    def resync(self) -> None:
-        """Forget the trunk and the cursor, keep the outbox: the next pulls rebuild the copy."""
+    def begin_reconciling(self, *, is_other_past: bool = False) -> None:
+        """Say that trunk and authority may differ; the next sync finds out where, and mends it (see `reconcile`).
+
+        `is_other_past` says that the authority was restored: it may lack what it had accepted, and its sequence
+        numbers begin again. What it may lack is sent again, and from now on this replica writes under a new id.
+        """
         with self.store.transaction():
-            keys = {key for key, _ in self.store.trunk_tags()}
-            self.store.drop_trunks(keys)
-            self.store.put_state(replace(self.store.state(), cursor=None))
-            self._refresh(keys)
+            if is_other_past:
+                self.take_new_id(is_resending=True)
+                rows = self.store.trunks([key for key, _ in self.store.trunk_tags()])
+                self.store.put_trunks([replace(row, seq=0) for row in rows.values()])
+                self.store.put_state(replace(self.store.state(), cursor=None))
+            self.store.put_state(replace(self.store.state(), must_reconcile=True))
+
+    def resync(self) -> None:
+        """Compare the whole copy at the next sync: where it stands in the feed is not known any more."""
+        with self.store.transaction():
+            self.store.put_state(replace(self.store.state(), cursor=None, must_reconcile=True))
+
+    def take_rows(self, rows: Iterable[Row], gone: Collection[Key] = ()) -> None:
+        """Take in rows as the authority has them now, and forget those that are `gone` from it."""
+        with self.store.transaction():
+            fresh = {(row.entity.kind, row.entity.entity_id): row for row in rows}
+            self._look_out(row.entity for row in fresh.values())
+            self.store.put_trunks(fresh.values())
+            self.store.drop_trunks(gone)
+            self._refresh({*fresh, *gone})
+
+    def end_reconciling(self, cursor: str, tags: Sequence[str]) -> None:
+        """Go on with the feed from `cursor`: the trunk is what the subject, holding `tags`, could see there."""
+        with self.store.transaction():
+            self.store.put_state(replace(self.store.state(), cursor=cursor, tags=tags, must_reconcile=False))
 
     def _again(self, change: Change, shown: Shown, stamp: Stamp) -> Change | None:
         wanted = {path: final_value(patch) for path, patch in change.patches.items()}
@@ -276,6 +377,10 @@ class ReplicaCore:
             trunk = trunks[key].entity if key in trunks else None
             views[key] = fold(trunk, entries.get(key, ()), self.schema, lost.get(key, frozenset()))
         return views
+
+
+def _first_name(rejected: Rejected) -> Alias:
+    return first_name(rejected.change, rejected.digest or digest(rejected.change))
 
 
 def too_large(size_bytes: int) -> Outcome:

@@ -29,7 +29,8 @@ class ReplicaState(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `counter` is the greatest spent one of `device_id`; `former_ids` the device ids it used before, oldest first;
     `cursor` where the next pull begins (None: at the beginning); `tags` those of the subject as last heard;
-    `authority_kinds` the kinds that the authority's schema has (None: not heard yet).
+    `authority_kinds` the kinds that the authority's schema has (None: not heard yet). `must_reconcile` says that trunk
+    and authority may not share a past: no page is taken in before what differs has been found and mended.
     """
 
     device_id: str
@@ -40,13 +41,18 @@ class ReplicaState(msgspec.Struct, frozen=True, omit_defaults=True):
     epoch: str = ""
     tags: Sequence[str] = ()
     authority_kinds: Sequence[str] | None = None
+    must_reconcile: bool = False
 
 
-class Rejected(msgspec.Struct, frozen=True):
-    """A change that was not accepted, with its payload and the authority's (or the device's own) reason."""
+class Rejected(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A change that was not accepted, with its payload and the authority's (or the device's own) reason.
+
+    `digest` is that of the form first made durable (empty: of `change` itself).
+    """
 
     change: Change
     outcome: Outcome
+    digest: str = ""
 
 
 class Store(Protocol):
@@ -54,6 +60,9 @@ class Store(Protocol):
 
     def transaction(self) -> AbstractContextManager[None]:
         """Open a transaction, or join the one that is open."""
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Keep other threads from writing, for reads that belong together."""
 
     def state(self) -> ReplicaState:
         """Return the replica's state."""
@@ -78,6 +87,9 @@ class Store(Protocol):
 
     def pending(self) -> Iterable[Entry]:
         """Return the pending outbox entries, in outbox order, lazily (a push takes the first few)."""
+
+    def count_pending(self) -> int:
+        """Return how many entries are pending."""
 
     def acknowledged(self) -> Sequence[Entry]:
         """Return the acknowledged outbox entries (few: they wait for the trunk to cover them), in outbox order."""

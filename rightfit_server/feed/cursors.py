@@ -26,8 +26,8 @@ class Cursors:
         """
         for key in self._keys[:-1]:
             try:
-                return verify(opaque, key, tenant_id=identity.tenant_id, device_id=identity.device_id)
+                return verify(opaque, key, tenant_id=identity.tenant_id, device_ids=[identity.device_id])
             except RemoteError as error:
                 if error.code != "cursor_invalid":
                     raise
-        return verify(opaque, self._keys[-1], tenant_id=identity.tenant_id, device_id=identity.device_id)
+        return verify(opaque, self._keys[-1], tenant_id=identity.tenant_id, device_ids=[identity.device_id])

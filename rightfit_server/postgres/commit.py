@@ -16,6 +16,7 @@ from rightfit_server.ports.storage import AudienceWrite, CommitPlan, ContentionE
 from rightfit_server.postgres.pool import Connection
 from rightfit_server.postgres.rows import as_name, columns, encode_change, encode_json
 from rightfit_sync.causality.dot import is_authority
+from rightfit_sync.digests import state_digest
 from rightfit_sync.feed import chained
 from rightfit_sync.ingest.snapshot import Key, Recorded
 
@@ -105,7 +106,8 @@ async def write_commit(connection: Connection, tenant_id: str, plan: CommitPlan)
         raise ContentionError("the authority's own counter, or its epoch, has moved on")
     head, chain = found
     writing = _Writing(tenant_id, plan, head)
-    chain = chained(chain, head, keys)
+    states = {_key(write): state_digest(write.entity, write.orphans) for write in plan.entities}
+    chain = chained(chain, head, [(*key, states.get(key, "")) for key in keys])
     async with connection.pipeline(), connection.cursor() as cursor:
         await cursor.execute(_CHAIN, (chain, tenant_id))
         await cursor.execute(_COMMIT, (tenant_id, head, chain, plan.device.device_id))

@@ -24,12 +24,16 @@ from rightfit_sync.schema.spec import Schema
 
 
 class Consequences:
-    """Works on a draft; `device_id` and `now` (milliseconds since 1970 UTC) are the authority's."""
+    """Works on a draft; `device_id` and `now` (milliseconds since 1970 UTC) are the authority's.
 
-    def __init__(self, schema: Schema, device_id: str, now: int) -> None:
+    `is_restored` says that records may be referred to before they are known here (see `offers`).
+    """
+
+    def __init__(self, schema: Schema, device_id: str, now: int, *, is_restored: bool = False) -> None:
         self._schema = schema
         self._device_id = device_id
         self._now = now
+        self._is_restored = is_restored
         self._referred = {spec.kind for kind in schema.kinds.values() for spec in kind.references.values()}
 
     def follow(self, draft: Draft, before: Entity | None, change: Change) -> Outcome | None:
@@ -46,9 +50,24 @@ class Consequences:
             return refused
         if was_alive and not is_alive:
             return self._died(draft, key)
-        if before is not None and is_alive and not was_alive:
+        if is_alive and not was_alive and (before is not None or self._is_restored):
             self._revived(draft, key)
         return None
+
+    def came_back(self, draft: Draft, before: Entity | None, key: Key) -> None:
+        """See to references after a state of an entity, already in the draft, was joined in."""
+        after = draft.entity(key)
+        if after is None:
+            return
+        is_alive = self._is_alive(after)
+        if is_alive:
+            self._find_orphans(draft, key, after)
+        if key[0] not in self._referred or is_alive == self._is_alive(before):
+            return
+        if is_alive:
+            self._revived(draft, key)
+        else:
+            self._orphaned(draft, key)
 
     def _is_alive(self, entity: Entity | None) -> bool:
         return entity is not None and not is_deleted(entity, self._schema.kinds[entity.kind])
@@ -118,6 +137,13 @@ class Consequences:
         draft.put(key, after)
         draft.recorded.append(Recorded(change, digest(change), outcome))
         return self.follow(draft, before, change)
+
+    def _orphaned(self, draft: Draft, key: Key) -> None:
+        for holder, path in draft.referrers(key):
+            entity = draft.entity(holder)
+            orphans = draft.orphans(holder)
+            if entity is not None and self._is_alive(entity) and path not in orphans:
+                draft.put(holder, entity, sorted([*orphans, path]))
 
     def _revived(self, draft: Draft, key: Key) -> None:
         for holder, path in draft.referrers(key):

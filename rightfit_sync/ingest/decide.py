@@ -11,12 +11,13 @@ For each change, in the device's order:
 | | another digest | `RemoteError("device_cloned")`: the whole push is refused |
 | counter | beyond the next one | `RemoteError("counter_gap")` with the expected counter, likewise |
 | kind | unknown here | deferred: no receipt, it stays pending, and so do later changes of that entity |
-| void | | `void` |
 | alias | `was`, or a later change's `was`, names the same change, accepted | `duplicate` of its outcome |
-| restore | dot inside the vector, without a receipt | `duplicate` if the entity shows it, else `receipt_lost` |
+| void | | `void` |
+| restore | dot (or that of `was`) inside the vector, without a receipt | `duplicate` if shown, else `receipt_lost` |
 | build | `replaces` names a rejected or void change | `depends_on_rejected` |
 | permission | `authorize` says no | its answer |
 | `apply`, consequences | | its outcome |
+| | the authority itself fails on it | `internal_error`, so that it holds up nobody |
 
 Changes of one transaction are accepted or rejected whole. Source: docs/explanation/semantics.md, sections 4, 6, 7.
 """
@@ -26,7 +27,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from rightfit_sync.apply import DUPLICATE, VOID, apply
+from rightfit_sync.apply import DUPLICATE, VOID, apply, final_value
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.causality.version_vector import includes
 from rightfit_sync.errors import RemoteError
@@ -46,6 +47,7 @@ from rightfit_sync.limits import CHANGES_PER_TRANSACTION_MAX
 from rightfit_sync.outbox import transactions, trimmed
 from rightfit_sync.records import Alias, Change, Entity, Outcome, Patch, rejected
 from rightfit_sync.schema.spec import Schema
+from rightfit_sync.values import same
 
 
 def decide(
@@ -70,7 +72,10 @@ class _Ingest:
         self._schema = schema
         self._authorize = authorize
         self._now = now
-        self._consequences = Consequences(schema, snapshot.authority_device_id, now)
+        self._consequences = Consequences(
+            schema, snapshot.authority_device_id, now, is_restored=snapshot.is_restored
+        )
+        self._failures: dict[Dot, str] = {}
         self._draft = Draft(snapshot, schema)
         self._receipts: list[Receipt] = []
         self._as_applied: dict[Dot, Change] = {}
@@ -134,12 +139,24 @@ class _Ingest:
 
     def _judge(self, pushed: Pushed) -> Outcome:
         """Return the outcome of one change and leave its effect in the draft."""
-        change = pushed.change
-        if change.op == "void":
-            return VOID
+        mark = self._draft.mark()
+        try:
+            return self._twin(pushed) or (
+                VOID if pushed.change.op == "void" else self._decided(pushed.change)
+            )
+        except MissingError:
+            raise
+        except Exception as failure:  # noqa: BLE001 - one change that nobody foresaw must not hold up all others.
+            self._draft.roll_back(mark)
+            self._failures[pushed.change.dot] = repr(failure)
+            return rejected(
+                "internal_error", "the authority failed on this change: its operator is told, retry later"
+            )
+
+    def _decided(self, change: Change) -> Outcome:
         key = (change.kind, change.entity_id)
         before = self._draft.entity(key)
-        answer = self._twin(pushed) or _known(before, change) or self._refusal(before, change)
+        answer = self._known(before, change) or self._refusal(before, change)
         if answer is not None:
             return answer
         clamped = replace(
@@ -171,6 +188,20 @@ class _Ingest:
         if twin is None or not twin.outcome.is_accepted:
             return None
         return replace(DUPLICATE, first=twin.outcome, twin=twin.outcome.twin or twin.dot)
+
+    def _known(self, before: Entity | None, change: Change) -> Outcome | None:
+        """Answer a change whose dot the entity includes although its receipt is lost (after a restore)."""
+        if before is None:
+            return None
+        former = () if change.was is UNSET else (change.was.dot,)
+        for dot in (change.dot, *former):
+            if dot not in self._snapshot.receipts and includes(before.version_vector, dot):
+                if _shows(before, dot, change):
+                    return DUPLICATE if dot == change.dot else replace(DUPLICATE, twin=dot)
+                return rejected(
+                    "receipt_lost", f"the answer to {dot} was lost in a restore: look, then retry"
+                )
+        return None
 
     def _renamed(self, patches: Mapping[str, Patch]) -> Mapping[str, Patch]:
         """Return `patches` with the dots of duplicates replaced by those under which they had been accepted."""
@@ -231,6 +262,7 @@ class _Ingest:
             deferred=self._deferred,
             device_counter=self._counter,
             authority_counter=draft.authority_counter,
+            failures=self._failures,
         )
 
 
@@ -239,19 +271,14 @@ def _is_absent(outcome: Outcome) -> bool:
     return not outcome.is_accepted or outcome.status == "duplicate"
 
 
-def _known(before: Entity | None, change: Change) -> Outcome | None:
-    """Answer a change whose dot the entity includes although its receipt is lost (after a restore)."""
-    if before is None or not includes(before.version_vector, change.dot):
-        return None
-    name = (change.dot.device_id, change.dot.counter)
-    is_shown = any(record.dot == change.dot for record in before.life) or any(
-        (dot.device_id, dot.counter) == name
-        for siblings in before.fields.values()
-        for sibling in siblings
-        for dot in sibling.dots
-    )
-    return (
-        DUPLICATE
-        if is_shown
-        else rejected("receipt_lost", f"the answer to {change.dot} was lost in a restore")
+def _shows(entity: Entity, dot: Dot, change: Change) -> bool:
+    """Whether all that `change` says can be seen in `entity` under `dot`."""
+    if change.op in ("delete", "restore"):
+        return any(record.dot == dot and record.op == change.op for record in entity.life)
+    return all(
+        any(
+            same(sibling.value, final_value(patch)) and any(one.dot == dot for one in sibling.dots)
+            for sibling in entity.fields.get(path, ())
+        )
+        for path, patch in change.patches.items()
     )

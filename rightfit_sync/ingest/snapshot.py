@@ -49,7 +49,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     `entities` holds every loaded entity (None: it does not exist), `referrers` per target the keys of the live or dead
     entities that refer to it, `orphans` the paths of a loaded entity whose target is gone, `receipts` those of the
     dots asked for, `aliases` those of accepted changes that carried such a dot in `was`, by that `was`: two clones may
-    have spent one dot on different changes, which only the digest tells apart.
+    have spent one dot on different changes, which only the digest tells apart. `is_restored` says that the authority
+    has lost a part of its past once, so that references may name what it does not know.
     """
 
     device: Device
@@ -60,6 +61,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     aliases: Mapping[Alias, Receipt] = {}
     referrers: Mapping[Key, Sequence[Key]] = {}
     orphans: Mapping[Key, Sequence[str]] = {}
+    is_restored: bool = False
 
 
 class NeedMore(msgspec.Struct, frozen=True):
@@ -86,7 +88,8 @@ class Decision(msgspec.Struct, frozen=True):
 
     `receipts` answer the push, in its order (repeated ones included); `recorded` are the new history rows, in the
     order of their making; `entities` the changed ones, each with its `orphans`; `deferred` the dots that stay pending
-    because their kind is unknown here; the counters are the greatest spent ones afterwards.
+    because their kind is unknown here; the counters are the greatest spent ones afterwards; `joined` are states taken
+    back from devices (see `offers`); `failures` say which changes made the authority itself fail, and how.
     """
 
     receipts: Sequence[Receipt]
@@ -96,6 +99,8 @@ class Decision(msgspec.Struct, frozen=True):
     deferred: Sequence[Dot]
     device_counter: int
     authority_counter: int
+    joined: Sequence[Entity] = ()
+    failures: Mapping[Dot, str] = {}
 
 
 def wanted(push: Iterable[Pushed], device: Device, schema: Schema) -> tuple[list[Key], list[Dot]]:

@@ -2,10 +2,12 @@
 
 It keeps what a server keeps in its database: entities with their place in the feed, receipts for ever,
 aliases, history, devices, grants. One push is one commit; each changed row of it takes the next sequence
-number; a page holds whole commits. Where an entity leaves a subject's audience, the feed says *evict*.
+number; a page holds whole commits. Where an entity leaves a subject's audience, the feed says *evict*. `copy` and
+`put_back` are backup and restore: what devices hold of the lost past comes back in by `reconcile`.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from hashlib import blake2b
 
 import msgspec
 from msgspec import UNSET
@@ -13,12 +15,14 @@ from msgspec.structs import replace
 
 from rightfit_sync.apply import apply
 from rightfit_sync.audience import audience, lends, own_tags
-from rightfit_sync.causality.dot import AUTHORITY_PREFIX, Dot
+from rightfit_sync.causality.dot import AUTHORITY_PREFIX, Dot, is_authority
 from rightfit_sync.changes import Stamp
 from rightfit_sync.conflicts import Conflict, conflicts
+from rightfit_sync.digests import Listed, bucket, place, row_digest, state_digest
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.feed import GENESIS, Evicted, Page, Row, chained, cut
 from rightfit_sync.ingest.decide import decide
+from rightfit_sync.ingest.offers import take_offers
 from rightfit_sync.ingest.snapshot import (
     Decision,
     Device,
@@ -35,37 +39,24 @@ from rightfit_sync.limits import PROTOCOL_VERSION
 from rightfit_sync.records import Alias, Change, Entity, Outcome, digest
 from rightfit_sync.references import references
 from rightfit_sync.schema.spec import Schema
+from rightfit_sync.testing.held import Grant, Held
 from rightfit_sync.wire.cursor import Cursor, sign, verify
-from rightfit_sync.wire.messages import Deferred, SyncRequest, SyncResponse
+from rightfit_sync.wire.messages import (
+    Deferred,
+    Offer,
+    ReconcileRequest,
+    ReconcileResponse,
+    Refused,
+    SyncRequest,
+    SyncResponse,
+)
+from rightfit_sync.wire.seal import is_genuine, seal
 
 Authorize = Callable[[str, Entity | None, Change], Outcome | None]
 """Given subject, entity before and change: the rejection, or None."""
 
 TENANT_ID = "memory"
-
-
-class Held(msgspec.Struct, frozen=True):
-    """One entity as the authority has it.
-
-    `commit` is the last sequence number of the commit that holds `seq`; `ever` are all tags that its audience
-    has had, `writers` the devices that have changed it.
-    """
-
-    seq: int
-    commit: int
-    entity: Entity
-    audience: Sequence[str] = ()
-    ever: frozenset[str] = frozenset()
-    writers: frozenset[str] = frozenset()
-    orphans: Sequence[str] = ()
-    suggestions: Mapping[str, str] = {}
-
-
-class Grant(msgspec.Struct, frozen=True):
-    """The tags that a subject holds, and the number of the latest change to them."""
-
-    tags: frozenset[str]
-    number: int
+_KEY = b"memory"
 
 
 def _permit(_subject: str, _entity: Entity | None, _change: Change) -> Outcome | None:
@@ -85,32 +76,69 @@ class MemoryAuthority:
         self.receipts: dict[Dot, Receipt] = {}
         self.aliases: dict[Alias, Receipt] = {}
         self.history: list[Recorded] = []
+        self.joined: list[Entity] = []
         self.devices: dict[str, Device] = {}
         self.subjects: dict[str, str] = {}
         self.grants: dict[str, Grant] = {}
+        self.failures: dict[Dot, str] = {}
+        self._first_ids: dict[str, str] = {}
+        self._known: set[Key] = set()
+        self._is_restored = False
         self._authority_counter = 0
         self._chains = {0: GENESIS}
         self._grants_made = 0
         self._feed: dict[int, Key] = {}
 
     def copy(self) -> "MemoryAuthority":
-        """Return a backup: the same now, on its own from here. Restored, it needs another `epoch`."""
+        """Return a backup: the same now, on its own from here."""
         twin = MemoryAuthority(self.schema, authorize=self.authorize, epoch=self.epoch)
         for name, value in vars(self).items():
-            setattr(twin, name, value.copy() if isinstance(value, dict | list) else value)
+            setattr(twin, name, value.copy() if isinstance(value, dict | list | set) else value)
         return twin
+
+    def put_back(self, backup: "MemoryAuthority") -> None:
+        """Forget all that has happened since `backup` was made, and that anything was forgotten.
+
+        Tokens still work: devices that the backup does not know are entered again when they come. Call `begin_epoch`
+        where somebody knows of it; otherwise the first device that had seen more gives it away.
+        """
+        kept = {"schema": self.schema, "authorize": self.authorize, "subjects": self.subjects}
+        vars(self).update(vars(backup.copy()) | kept | {"_first_ids": self._first_ids})
+
+    def begin_epoch(self, proof: str = "") -> None:
+        """Begin a new epoch, whose name follows from the past and `proof`."""
+        named = msgspec.json.encode([self.epoch, self.head, self._chains[self.head], proof])
+        self.epoch = f"e{blake2b(named, digest_size=4).hexdigest()}"
+        self._authority_counter = 0
+        self._is_restored = True
 
     def grant(self, subject: str, tags: Collection[str]) -> None:
         """Give `subject` exactly these tags."""
         self._grants_made += 1
         self.grants[subject] = Grant(frozenset(tags), self._grants_made)
 
-    def register(self, device_id: str, subject: str, former_ids: Collection[str] = ()) -> None:
-        """Let a device in; `former_ids` are those that its replica used before."""
+    def register(self, device_id: str, subject: str, former_id: str | None = None) -> None:
+        """Let a device in; `former_id` is one that its replica used before."""
         self.subjects[device_id] = subject
-        self.devices[device_id] = Device(device_id, 0, frozenset(former_ids))
+        self.devices[device_id] = Device(device_id, 0)
+        self._first_ids[device_id] = self._first_ids[former_id] if former_id is not None else device_id
         if subject not in self.grants:
             self.grant(subject, ())
+
+    def _replica_ids(self, device_id: str) -> frozenset[str]:
+        first = self._first_ids[device_id]
+        return frozenset(one for one, whose in self._first_ids.items() if whose == first)
+
+    def _writing_as(self, token_device_id: str, device_id: str) -> str:
+        """Return the id that a request is made under, entering it where it is a new one of the token's replica."""
+        if not device_id or device_id == token_device_id:
+            return token_device_id
+        if device_id not in self.subjects and not is_authority(device_id):
+            self.register(device_id, self.subjects[token_device_id], token_device_id)
+        if self._first_ids.get(device_id) != self._first_ids[token_device_id]:
+            message = f"{device_id} is not an id of this replica: use its own token"
+            raise RemoteError("wrong_device", message, status=403, path="device_id")
+        return device_id
 
     def entity(self, key: Key) -> Entity | None:
         """Return the trunk of one entity."""
@@ -121,10 +149,20 @@ class MemoryAuthority:
         held = self.held[key]
         return conflicts(held.entity, self.schema, held.orphans)
 
+    def answer(
+        self, device_id: str, request: SyncRequest | ReconcileRequest, now: int
+    ) -> SyncResponse | ReconcileResponse:
+        """Answer a request; `device_id` is that of the token."""
+        if isinstance(request, ReconcileRequest):
+            return self.reconcile(device_id, request, now)
+        return self.sync(device_id, request, now)
+
     def sync(self, device_id: str, request: SyncRequest, now: int) -> SyncResponse:
-        """Answer one exchange: first the push, then a page."""
+        """Answer one exchange: first the push, then a page. A device of another past is told so before anything."""
+        device_id = self._writing_as(device_id, request.device_id)
+        self._place(device_id, request.cursor)
         receipts, deferred = self.push(device_id, request.changes, now)
-        page = self.pull(device_id, request.cursor, request.rows_max) if request.rows_max else None
+        page = self.pull(device_id, request.cursor, request.rows_max)
         return SyncResponse(
             protocol_version=PROTOCOL_VERSION,
             schema_version=self.schema.schema_version,
@@ -141,25 +179,93 @@ class MemoryAuthority:
         """Decide about a push and commit the decision; return the receipts and the deferred dots."""
         if not changes:
             return (), ()
-        device = self.devices[device_id]
+        known = self.devices.get(device_id, Device(device_id, 0))
+        device = replace(known, replica_ids=self._replica_ids(device_id))
         keys, dots = wanted(changes, device, self.schema)
-        referrers: dict[Key, Sequence[Key]] = {}
         subject = self.subjects[device_id]
-        while True:
-            snapshot = self._snapshot(device, keys, dots, referrers)
-            decision = decide(
+        decision = self._decided(
+            device,
+            keys,
+            dots,
+            lambda snapshot: decide(
                 changes,
                 snapshot,
                 self.schema,
                 authorize=lambda entity, change: self.authorize(subject, entity, change),
                 now=now,
-            )
-            if isinstance(decision, Decision):
-                break
-            keys = [*keys, *decision.entities]
-            referrers.update(self._load_referrers(decision))
+            ),
+        )
+        self.failures.update(decision.failures)
         self._commit(device, changes, decision)
         return decision.receipts, decision.deferred
+
+    def _decided(
+        self,
+        device: Device,
+        keys: Sequence[Key],
+        dots: Sequence[Dot],
+        decide_on: Callable[[Snapshot], Decision | NeedMore],
+    ) -> Decision:
+        referrers: dict[Key, Sequence[Key]] = {}
+        while True:
+            decision = decide_on(self._snapshot(device, keys, dots, referrers))
+            if isinstance(decision, Decision):
+                return decision
+            keys = [*keys, *decision.entities]
+            referrers.update(self._load_referrers(decision))
+
+    def reconcile(self, device_id: str, request: ReconcileRequest, now: int) -> ReconcileResponse:
+        """Answer what a replica asks to find out where its copy differs; see `rightfit_sync.reconcile`."""
+        device_id = self._writing_as(device_id, request.device_id)
+        self._place(device_id, request.cursor)
+        refused = self._take_offers(device_id, request.offers, now)
+        grant = self.grants[self.subjects[device_id]]
+        offered = [(one.entity.kind, one.entity.entity_id) for one in request.offers]
+        asked = dict.fromkeys([*request.keys, *offered])
+        rows = (self._row(key, grant) for key in asked if key in self.held)
+        buckets = [bucket(prefix, self._listed(prefix, grant).values()) for prefix in request.prefixes]
+        listed = {key: one for prefix in request.listings for key, one in self._listed(prefix, grant).items()}
+        here = Cursor(TENANT_ID, device_id, self.epoch, self.head, self._chains[self.head], grant.number)
+        return ReconcileResponse(
+            protocol_version=PROTOCOL_VERSION,
+            epoch=self.epoch,
+            kinds=sorted(self.schema.kinds),
+            cursor=sign(here, _KEY),
+            tags=sorted(grant.tags),
+            buckets=buckets,
+            listed=[Listed(*key, one) for key, one in listed.items()],
+            rows=[row for row in rows if row is not None],
+            refused=refused,
+        )
+
+    def _listed(self, prefix: str, grant: Grant) -> dict[Key, str]:
+        return {
+            key: row_digest(held.digest, grant.tags.intersection(held.audience))
+            for key, held in self.held.items()
+            if place(*key).startswith(prefix) and not grant.tags.isdisjoint(held.audience)
+        }
+
+    def _take_offers(self, device_id: str, offers: Sequence[Offer], now: int) -> list[Refused]:
+        refused: list[Refused] = []
+        taken: list[Entity] = []
+        for offer in offers:
+            key = (offer.entity.kind, offer.entity.entity_id)
+            if not is_genuine(offer.entity, offer.seal, _KEY, TENANT_ID):
+                refused.append(Refused(*key, "seal_invalid"))
+            elif offer.entity.kind not in self.schema.kinds:
+                refused.append(Refused(*key, "schema_ahead"))
+            elif key in self.held or key not in self._known:
+                taken.append(offer.entity)
+        keys = sorted({(entity.kind, entity.entity_id) for entity in taken})
+        decision = self._decided(
+            Device(device_id, 0),
+            keys,
+            (),
+            lambda snapshot: take_offers(taken, snapshot, self.schema, now=now),
+        )
+        self.joined += decision.joined
+        self._write(decision.entities, decision.orphans, ())
+        return refused
 
     def _load_referrers(self, need: NeedMore) -> dict[Key, Sequence[Key]]:
         return {
@@ -185,6 +291,7 @@ class MemoryAuthority:
             aliases={alias: receipt for alias, receipt in self.aliases.items() if alias.dot in asked},
             referrers=referrers,
             orphans={key: self.held[key].orphans for key in keys if key in self.held},
+            is_restored=self._is_restored,
         )
 
     def _commit(self, device: Device, changes: Sequence[Pushed], decision: Decision) -> None:
@@ -233,7 +340,15 @@ class MemoryAuthority:
         nearby = {near for held in before.values() for near in self._targets(held.entity)}
         for key, entity in entities.items():
             held = before.get(key, Held(0, 0, entity))
-            self.held[key] = replace(held, entity=entity, orphans=orphans.get(key, held.orphans))
+            gone = orphans.get(key, held.orphans)
+            self.held[key] = replace(
+                held,
+                entity=entity,
+                orphans=gone,
+                digest=state_digest(entity, gone),
+                seal=seal(entity, _KEY, TENANT_ID),
+            )
+            self._known.add(key)
             nearby |= self._targets(entity)
         for one in recorded:
             if one.outcome.is_accepted:
@@ -275,7 +390,8 @@ class MemoryAuthority:
             self.held[key] = replace(
                 held, seq=self.head, commit=commit, audience=tags, ever=held.ever | {*tags}
             )
-        self._chains[commit] = chained(self._chains[next(reversed(self._chains))], commit, keys)
+        rows = [(*key, self.held[key].digest) for key in keys]
+        self._chains[commit] = chained(self._chains[next(reversed(self._chains))], commit, rows)
 
     def _audience(self, key: Key) -> list[str]:
         entity = self.held[key].entity
@@ -302,14 +418,19 @@ class MemoryAuthority:
         return lent
 
     def pull(self, device_id: str, cursor: str | None, rows_max: int) -> Page:
-        """Return the next page.
+        """Return the next page; `rows_max` 0 asks for none of its rows.
 
         Raises `RemoteError`: `cursor_expired` (410), `epoch_changed` (409), and those of `cursor.verify`.
         """
         grant = self.grants[self.subjects[device_id]]
-        place = Cursor(TENANT_ID, device_id, self.epoch, 0, GENESIS, tags_seq=grant.number)
-        if cursor is not None:
-            place = self._checked(verify(cursor, b"memory", tenant_id=TENANT_ID, device_id=device_id))
+        place = self._place(device_id, cursor) or Cursor(
+            TENANT_ID, device_id, self.epoch, 0, GENESIS, tags_seq=grant.number
+        )
+        if not rows_max:
+            return Page(self._signed(place), sorted(grant.tags), more=True)
+        if cursor is not None and place.seq < self.horizon:
+            message = "tombstones are gone: compare the copy"
+            raise RemoteError("cursor_expired", message, status=410, path="cursor")
         if place.tags_seq != grant.number:
             place = replace(place, tags_seq=grant.number, backfill=0)
         if place.backfill is not None:
@@ -319,19 +440,28 @@ class MemoryAuthority:
         size = cut(commits, rows_max)
         size = len(commits) if size is None else size
         rows, evicted = self._rows(found[:size], grant, device_id)
-        seq = commits[size - 1] if size else place.seq
-        after = replace(place, seq=seq, chain=self._chains[seq])
         left = len(found) - size
-        return Page(sign(after, b"memory"), sorted(grant.tags), rows, evicted, more=left > 0, remaining=left)
+        seq = commits[size - 1] if left else self.head
+        after = replace(place, seq=seq, chain=self._chains[seq])
+        return Page(self._signed(after), sorted(grant.tags), rows, evicted, more=left > 0, remaining=left)
 
-    def _checked(self, place: Cursor) -> Cursor:
-        if place.epoch != self.epoch or self._chains.get(place.seq) != place.chain:
+    def _signed(self, place: Cursor) -> str:
+        return sign(place.heard_of(self.head, self._chains[self.head]), _KEY)
+
+    def _place(self, device_id: str, cursor: str | None) -> Cursor | None:
+        """Return what `cursor` says, if it is one of the past that the authority remembers."""
+        if cursor is None:
+            return None
+        ids = self._replica_ids(device_id)
+        place = verify(cursor, _KEY, tenant_id=TENANT_ID, device_ids=ids)
+        heard = {place.seq: place.chain} | ({place.head: place.head_chain} if place.head else {})
+        is_known = place.epoch == self.epoch
+        if not is_known or any(self._chains.get(seq) != chain for seq, chain in heard.items()):
+            if is_known:
+                # Our own signature under a commit that we do not have: a backup was put back, and nobody said so.
+                self.begin_epoch(cursor)
             message = "the authority was restored from a backup: offer what it lacks"
             raise RemoteError("epoch_changed", message, status=409, path="cursor")
-        if place.seq < self.horizon:
-            raise RemoteError(
-                "cursor_expired", "tombstones are gone: rebuild the copy", status=410, path="cursor"
-            )
         return place
 
     def _backfill(self, place: Cursor, grant: Grant, rows_max: int) -> Page:
@@ -344,7 +474,7 @@ class MemoryAuthority:
         after = replace(place, backfill=found[size - 1] if more else None)
         left = len(found) - size
         return Page(
-            sign(after, b"memory"),
+            self._signed(after),
             sorted(grant.tags),
             rows,
             more=more or place.seq < self.head,
@@ -367,4 +497,4 @@ class MemoryAuthority:
     def _row(self, key: Key, grant: Grant) -> Row | None:
         held = self.held[key]
         tags = sorted(grant.tags.intersection(held.audience))
-        return Row(held.seq, held.entity, tags, held.orphans, held.suggestions) if tags else None
+        return Row(held.seq, held.entity, tags, held.orphans, held.suggestions, held.seal) if tags else None

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from rightfit_sync import changes
 from rightfit_sync.causality.dot import Dot, WrittenDot
@@ -61,6 +62,10 @@ def entry(
     change = Change(Dot(device_id, counter), kind, entity_id, "edit", {"dev-b": 1}, patches, 5, "t-1")
     starts = {"notes": RunStart([Sibling("x", [WrittenDot("dev-b", 1, 5)])], {"dev-b": 1})}
     return Entry(change, digest(change), len(encoded(change)), outcome, run_starts=starts)
+
+
+def _no_id() -> str:
+    raise AssertionError("nobody should need a new device id here")
 
 
 def refused(counter: int) -> Rejected:
@@ -245,10 +250,10 @@ class StoreSuite:
 
     def test_a_replica_lives_on_it(self, store: Store) -> None:
         """Write, push, be answered, pull, be rejected, crash between any two, rebuild the copy."""
-        core = ReplicaCore(store, SCHEMA)
+        core = ReplicaCore(store, SCHEMA, _no_id)
         made = core.write(key(1), lambda _, stamp: self._create(stamp, "Boiler"), 100)
         expect(made is not None, wanted=True)
-        core = ReplicaCore(self.reopened(store), SCHEMA)
+        core = ReplicaCore(self.reopened(store), SCHEMA, _no_id)
         core.write(key(1), lambda shown, stamp: self._retitle(shown, stamp, "Tap"), 101)
         pushed = core.plan_push(changes_max=10, bytes_max=10_000)
         expect([one.change.dot for one in pushed], [Dot("dev-a", 1), Dot("dev-a", 2)])
@@ -256,7 +261,7 @@ class StoreSuite:
         core.take_receipts(
             Receipt(one.change.dot, one.digest, answer) for one, answer in zip(pushed, answers, strict=True)
         )
-        core = ReplicaCore(self.reopened(core.store), SCHEMA)
+        core = ReplicaCore(self.reopened(core.store), SCHEMA, _no_id)
         shown = core.shown(key(1)).entity or row(9).entity
         expect([one.value for one in shown.fields["title"]], ["Boiler"])
         expect([one.change.dot.counter for one in core.store.rejected()], [2])
@@ -264,8 +269,12 @@ class StoreSuite:
         expect(core.store.acknowledged(), [])
         expect(core.store.state().cursor, "c-1")
         core.resync()
+        expect((core.store.state().must_reconcile, core.store.state().cursor), (True, None))
+        core.take_rows([], gone=[key(1)])
+        core.end_reconciling("c-2", ["landlord"])
+        core = ReplicaCore(self.reopened(core.store), SCHEMA, _no_id)
         expect(core.shown(key(1)).entity, None)
-        expect(core.store.state().counter, 2)
+        expect(core.store.state(), replace(FIRST_STATE, counter=2, cursor="c-2", tags=["landlord"]))
 
     @staticmethod
     def _disturb(store: Store) -> None:

@@ -1,13 +1,16 @@
 """A device in memory: a `ReplicaCore` with the verbs that a person has, and an exchange with an authority.
 
-`request` and `take` are the two ends of one exchange, for tests that put a network between them; `sync` does
-both until nothing is left to do.
+`session` is one sync as a generator, for whoever puts a network between; `sync` carries it out at once. `request` and
+`take` are the two ends of a single exchange.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from rightfit_sync import changes
 from rightfit_sync.conflicts import Conflict, conflicts
+from rightfit_sync.errors import RemoteError
+from rightfit_sync.exchange import Exchange, Steps, Synced
 from rightfit_sync.limits import CHANGES_PER_PUSH_MAX, PROTOCOL_VERSION, PUSH_BYTES_MAX, ROWS_PER_PAGE_MAX
 from rightfit_sync.outbox import Shown
 from rightfit_sync.records import Change, Entity
@@ -21,11 +24,15 @@ from rightfit_sync.view import view
 from rightfit_sync.wire.messages import SyncRequest, SyncResponse
 
 ROUNDS_MAX = 1_000
-"""Exchanges after which `sync` gives up: a queue that does not drain is a fault."""
+"""Requests after which `sync` gives up: a queue that does not drain is a fault."""
 
 
 class MemoryDevice:
-    """One device of `subject`; `clock` is read at every write, milliseconds since 1970 UTC."""
+    """One device of `subject`.
+
+    `clock` is read at every write, milliseconds since 1970 UTC; `fresh_id` makes device ids that nobody else has;
+    `store` is another device's, copied, where this one is a clone. `token` is the id that its requests are made with.
+    """
 
     def __init__(
         self,
@@ -34,11 +41,15 @@ class MemoryDevice:
         *,
         subject: str = "everybody",
         clock: Callable[[], int] | None = None,
+        fresh_id: Callable[[], str] | None = None,
+        store: MemoryStore | None = None,
     ) -> None:
-        self.store = MemoryStore(ReplicaState(device_id, subject))
-        self.core = ReplicaCore(self.store, schema)
+        self.token = device_id
+        self.store = store or MemoryStore(ReplicaState(device_id, subject))
+        self.fresh_id = fresh_id or self._next_id
+        self.core = ReplicaCore(self.store, schema, self.fresh_id)
         self.clock = clock or self._tick
-        self._ticks = 0
+        self._ticks = self._ids = 0
 
     @property
     def device_id(self) -> str:
@@ -48,6 +59,15 @@ class MemoryDevice:
     def _tick(self) -> int:
         self._ticks += 1
         return self._ticks
+
+    def _next_id(self) -> str:
+        self._ids += 1
+        return f"{self.token}.{id(self):x}.{self._ids}"
+
+    def restart(self, store: MemoryStore | None = None) -> None:
+        """Begin anew from what is durable, or from `store` (a backup that was put back)."""
+        self.store = store or self.store
+        self.core = ReplicaCore(self.store, self.core.schema, self.fresh_id)
 
     def entity(self, key: Key) -> Entity | None:
         """Return what is shown of one entity, siblings and all."""
@@ -117,11 +137,13 @@ class MemoryDevice:
     ) -> SyncRequest:
         """Return what this device sends next; `changes_max` 0 pushes nothing."""
         pushed = self.core.plan_push(changes_max=changes_max, bytes_max=PUSH_BYTES_MAX) if changes_max else []
+        state = self.store.state()
         return SyncRequest(
             protocol_version=PROTOCOL_VERSION,
             schema_version=self.core.schema.schema_version,
+            device_id=state.device_id,
             changes=pushed,
-            cursor=self.store.state().cursor,
+            cursor=state.cursor,
             rows_max=rows_max,
         )
 
@@ -137,18 +159,30 @@ class MemoryDevice:
         self, authority: MemoryAuthority, now: int, changes_max: int = CHANGES_PER_PUSH_MAX
     ) -> SyncResponse:
         """Do one round trip and return the answer."""
-        response = authority.sync(self.device_id, self.request(changes_max), now)
+        response = authority.sync(self.token, self.request(changes_max), now)
         self.take(response)
         return response
 
-    def sync(self, authority: MemoryAuthority, now: int) -> None:
+    def session(self) -> Steps:
+        """Return the steps of one sync: it yields requests, and is sent the responses to them."""
+        return Exchange(self.core).steps()
+
+    def sync(self, authority: MemoryAuthority, now: int) -> Synced:
         """Exchange until the outbox is empty and the feed read, or what is left must wait for an upgrade."""
+        steps = self.session()
+        call = next(steps)
         for _ in range(ROUNDS_MAX):
-            response = self.exchange(authority, now)
-            more = response.page is not None and response.page.more
-            if not more and not self.request().changes[len(response.deferred) :]:
-                return
-        raise AssertionError(f"{self.device_id} is not done after {ROUNDS_MAX} exchanges")
+            try:
+                response = authority.answer(self.token, call.request, now)
+            except RemoteError as problem:
+                advance = partial(steps.throw, problem)
+            else:
+                advance = partial(steps.send, response)
+            try:
+                call = advance()
+            except StopIteration as done:
+                return done.value  # type: ignore[no-any-return]
+        raise AssertionError(f"{self.device_id} is not done after {ROUNDS_MAX} requests")
 
 
 def rejected_codes(device: MemoryDevice) -> Sequence[str]:

@@ -5,7 +5,7 @@ written in it. `copy()` is what a backup or a cloned disk would hold. `views` is
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TypeVar
 
 from rightfit_sync.causality.dot import Dot
@@ -58,6 +58,10 @@ class MemoryStore:
         finally:
             self._undo = None
 
+    def reading(self) -> AbstractContextManager[None]:
+        """Keep other threads from writing: there are none."""
+        return nullcontext()
+
     def state(self) -> ReplicaState:
         """Return the replica's state."""
         return self._state
@@ -99,6 +103,10 @@ class MemoryStore:
     def pending(self) -> Iterable[Entry]:
         """Return the pending outbox entries, in outbox order, lazily."""
         return (self._entries[dot] for dot in list(self._pending))
+
+    def count_pending(self) -> int:
+        """Return how many entries are pending."""
+        return len(self._pending)
 
     def acknowledged(self) -> Sequence[Entry]:
         """Return the acknowledged outbox entries, in outbox order."""

@@ -1,9 +1,10 @@
 """Cursors: opaque, signed strings over an integer position in one tenant's feed, for one device.
 
 A cursor says up to which commit (`seq`, never a timestamp) a device has everything, with the epoch and the chain hash
-there: after a restore of the authority both give away a cursor from a future that did not happen. `tags_seq` is the
-commit up to which grants of the subject are taken into account; while rows of newly granted tags are sent, `backfill`
-is the position inside them.
+there: after a restore of the authority both give away a cursor from a future that did not happen. Where the device has
+heard of later commits than it has read (an answer to its push, a page that is not the last), `head` is the newest of
+these, with its chain hash. `tags_seq` is the commit up to which grants of the subject are taken into account; while
+rows of newly granted tags are sent, `backfill` is the position inside them.
 
 Form: base64url( MessagePack array ) "." base64url( first 16 bytes of HMAC-SHA256 ).
 """
@@ -11,8 +12,10 @@ Form: base64url( MessagePack array ) "." base64url( first 16 bytes of HMAC-SHA25
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
+from collections.abc import Collection
 
 import msgspec
+from msgspec.structs import replace
 
 from rightfit_sync.errors import RemoteError
 
@@ -29,6 +32,13 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
     chain: str
     tags_seq: int = 0
     backfill: int | None = None
+    head: int = 0
+    head_chain: str = ""
+
+    def heard_of(self, head: int, head_chain: str) -> "Cursor":
+        """Return this place, for a device that has now heard of the commit `head`."""
+        is_behind = head > self.seq
+        return replace(self, head=head if is_behind else 0, head_chain=head_chain if is_behind else "")
 
 
 def sign(cursor: Cursor, key: bytes) -> str:
@@ -37,8 +47,8 @@ def sign(cursor: Cursor, key: bytes) -> str:
     return f"{_text(content)}.{_text(_tag(content, key))}"
 
 
-def verify(opaque: str, key: bytes, *, tenant_id: str, device_id: str) -> Cursor:
-    """Return the content of `opaque`.
+def verify(opaque: str, key: bytes, *, tenant_id: str, device_ids: Collection[str]) -> Cursor:
+    """Return the content of `opaque`; `device_ids` are all those that the replica has used.
 
     Raises `RemoteError`: `cursor_invalid` (400) if it was tampered with, `cursor_foreign` (403) if it was made for
     another tenant or device.
@@ -55,7 +65,7 @@ def verify(opaque: str, key: bytes, *, tenant_id: str, device_id: str) -> Cursor
         cursor = msgspec.msgpack.decode(content, type=Cursor)
     except msgspec.MsgspecError as error:
         raise _invalid() from error
-    if (cursor.tenant_id, cursor.device_id) != (tenant_id, device_id):
+    if cursor.tenant_id != tenant_id or cursor.device_id not in device_ids:
         message = "the cursor was made for another device: pull without it"
         raise RemoteError("cursor_foreign", message, status=403, path="cursor")
     return cursor

@@ -175,7 +175,7 @@ def test_a_version_vector_is_its_own_json(vector: Mapping[str, int]) -> None:
 )
 def test_a_cursor_comes_back_as_it_went(cursor: Cursor, key: bytes) -> None:
     opaque = sign(cursor, key)
-    assert verify(opaque, key, tenant_id=cursor.tenant_id, device_id=cursor.device_id) == cursor
+    assert verify(opaque, key, tenant_id=cursor.tenant_id, device_ids=[cursor.device_id]) == cursor
     assert opaque.isascii()
 
 

@@ -71,7 +71,7 @@ class World:
     def lose_response(self, device: MemoryDevice) -> SyncResponse:
         """Push what is pending; the answer, which is returned, does not arrive."""
         self.time += 1
-        return self.authority.sync(device.device_id, device.request(), self.time)
+        return self.authority.sync(device.token, device.request(), self.time)
 
     def conflicts(self) -> list[Conflict]:
         return self.authority.conflicts(JOB)
@@ -123,3 +123,8 @@ def values(entity: Entity, path: str) -> list[object]:
 def two_writers() -> tuple[World, MemoryDevice, MemoryDevice]:
     world = World("a", "b")
     return world, world.devices[0], world.devices[1]
+
+
+def cloned(device: MemoryDevice) -> MemoryDevice:
+    """Return a copy of `device` on another phone, with the same token."""
+    return MemoryDevice(device.token, SCHEMA, store=device.store.copy())

@@ -11,7 +11,7 @@ CURSOR = Cursor("tenant-1", "dev-a", "e1", 7, GENESIS, tags_seq=3, backfill=2)
 
 
 def test_a_cursor_tells_its_maker_where_to_go_on() -> None:
-    assert verify(sign(CURSOR, KEY), KEY, tenant_id="tenant-1", device_id="dev-a") == CURSOR
+    assert verify(sign(CURSOR, KEY), KEY, tenant_id="tenant-1", device_ids=["dev-a"]) == CURSOR
 
 
 def test_B08_any_tampering_is_noticed() -> None:
@@ -37,7 +37,7 @@ def test_B08_any_tampering_is_noticed() -> None:
     forged |= {f"{content[:-1]}{letter}.{tag}" for letter in "ABCDEFGHabcdefgh0123456789-_"}
     for attempt in forged - {opaque}:
         with pytest.raises(RemoteError) as caught:
-            verify(attempt, KEY, tenant_id="tenant-1", device_id="dev-a")
+            verify(attempt, KEY, tenant_id="tenant-1", device_ids=["dev-a"])
         assert (caught.value.code, caught.value.status, caught.value.path) == (
             "cursor_invalid",
             400,
@@ -47,12 +47,23 @@ def test_B08_any_tampering_is_noticed() -> None:
 
 def test_B08_another_key_makes_no_cursor_of_ours() -> None:
     with pytest.raises(RemoteError) as caught:
-        verify(sign(CURSOR, b"another key"), KEY, tenant_id="tenant-1", device_id="dev-a")
+        verify(sign(CURSOR, b"another key"), KEY, tenant_id="tenant-1", device_ids=["dev-a"])
     assert caught.value.code == "cursor_invalid"
 
 
 @pytest.mark.parametrize(("tenant_id", "device_id"), [("tenant-2", "dev-a"), ("tenant-1", "dev-b"), ("", "")])
 def test_B08_a_cursor_of_another_tenant_or_device_is_refused(tenant_id: str, device_id: str) -> None:
     with pytest.raises(RemoteError) as caught:
-        verify(sign(CURSOR, KEY), KEY, tenant_id=tenant_id, device_id=device_id)
+        verify(sign(CURSOR, KEY), KEY, tenant_id=tenant_id, device_ids=[device_id])
     assert (caught.value.code, caught.value.status) == ("cursor_foreign", 403)
+
+
+def test_a_cursor_of_a_former_id_of_the_replica_is_its_own() -> None:
+    assert verify(sign(CURSOR, KEY), KEY, tenant_id="tenant-1", device_ids=["dev-z", "dev-a"]) == CURSOR
+
+
+def test_a_cursor_remembers_the_newest_commit_it_has_heard_of_until_it_is_there() -> None:
+    behind = CURSOR.heard_of(9, "c" * 32)
+    assert (behind.head, behind.head_chain) == (9, "c" * 32)
+    there = Cursor("tenant-1", "dev-a", "e1", 9, "c" * 32)
+    assert there.heard_of(9, "c" * 32) == there

@@ -1,8 +1,7 @@
 """The histories that broke earlier drafts, by their number in docs/explanation/semantics.md, section 11.
 
-Where a device or the authority matters they run through `ReplicaCore` and `ingest.decide`, else through
-`apply` and `join`. What needs a healing protocol (asking which dots are spent, offering state) is done
-by hand here: the healing itself belongs to the simulator.
+Where a device or the authority matters they run through `ReplicaCore`, `exchange` and `ingest.decide`, else through
+`apply` and `join`.
 """
 
 from collections.abc import Mapping
@@ -15,9 +14,21 @@ from rightfit_sync import Change, Dot, Entity, conflicts, join, view
 from rightfit_sync.ingest.snapshot import Pushed
 from rightfit_sync.life import is_deleted
 from rightfit_sync.limits import DEVICES_PER_VECTOR_MAX
-from rightfit_sync.records import Alias, digest, rejected
-from rightfit_sync.testing.device import MemoryDevice, rejected_codes
-from tests.sync.history import JOB, KIND, SCHEMA, World, born, change, edit, fold, two_writers, values
+from rightfit_sync.records import digest, rejected
+from rightfit_sync.testing.device import rejected_codes
+from tests.sync.history import (
+    JOB,
+    KIND,
+    SCHEMA,
+    World,
+    born,
+    change,
+    cloned,
+    edit,
+    fold,
+    two_writers,
+    values,
+)
 
 
 def test_history_01_a_retry_of_a_rejected_change_is_no_duplicate_of_its_successor() -> None:
@@ -33,38 +44,33 @@ def test_history_01_a_retry_of_a_rejected_change_is_no_duplicate_of_its_successo
 
 
 def test_history_02_the_edit_of_a_device_whose_backup_went_on_survives() -> None:
-    """The restored copy is told `device_cloned`; re-dotting what was not accepted is done by hand here."""
     world, a, _ = two_writers()
-    clone = MemoryDevice("a", SCHEMA)
-    clone.store = a.store.copy()
-    clone.core.store = clone.store
+    clone = cloned(a)
     clone.edit(JOB, {"title": "of the clone"})
     clone.edit(JOB, {"other": "of the clone"})
-    ours = a.edit(JOB, {"title": "of the device"})
-    assert ours is not None
-    clone.sync(world.authority, 10)
-    with pytest.raises(Exception, match="used twice"):
-        a.exchange(world.authority, 11)
-    world.authority.register("a2", "everybody", former_ids=["a"])
-    renamed = replace(ours, dot=Dot("a2", 1), was=Alias(ours.dot, digest(ours)))
-    (receipt,), _ = world.authority.push("a2", [Pushed(renamed, digest(renamed))], 12)
-    assert receipt.outcome.status == "conflicted"
+    a.edit(JOB, {"title": "of the device"})
+    world.sync(clone, a)
+    assert (clone.device_id, a.store.state().former_ids) == ("a", ["a"])
+    assert a.device_id != "a"
     held = world.authority.entity(JOB)
     assert held is not None
-    assert values(held, "title") == ["of the clone", "of the device"]
+    assert sorted(map(str, values(held, "title"))) == ["of the clone", "of the device"]
+    world.settle()
 
 
 def test_history_02_a_change_under_a_new_dot_that_was_accepted_under_the_old_is_not_applied_twice() -> None:
     world = World("a", cost=10)
     (a,) = world.devices
-    ours = a.edit(JOB, {"cost": 15})
-    assert ours is not None
+    a.edit(JOB, {"cost": 15})
+    clone = cloned(a)
     world.lose_response(a)
-    world.authority.register("a2", "everybody", former_ids=["a"])
-    renamed = replace(ours, dot=Dot("a2", 1), was=Alias(ours.dot, digest(ours)))
-    (receipt,), _ = world.authority.push("a2", [Pushed(renamed, digest(renamed))], 12)
-    assert (receipt.outcome.status, receipt.outcome.is_accepted) == ("duplicate", True)
-    assert world.view()["cost"] == 15
+    a.core.take_new_id()
+    a.edit(JOB, {"cost": 16})
+    clone.edit(JOB, {"cost": 17})
+    world.sync(a, clone)
+    world.settle()
+    assert world.view()["cost"] == 18
+    assert not world.conflicts()
 
 
 def test_history_03_what_a_restore_lost_comes_back_although_later_dots_came_first() -> None:
@@ -353,17 +359,23 @@ def test_history_18_an_acknowledged_edit_does_not_conflict_with_ones_next() -> N
     assert not world.conflicts()
 
 
-def test_history_18_what_was_acknowledged_is_still_held_when_the_authority_loses_it() -> None:
-    """Until the trunk covers it the outbox keeps it; the exchange that sends it again is the simulator's."""
-    world, a, _ = two_writers()
+@pytest.mark.parametrize("is_noticed", [True, False])
+def test_history_18_what_was_acknowledged_is_still_held_when_the_authority_loses_it(is_noticed: bool) -> None:
+    """Until the trunk covers it the outbox keeps it; the answer to the push proves that it had arrived."""
+    world, a, b = two_writers()
     backup = world.authority.copy()
-    first = a.edit(JOB, {"title": "first"})
-    assert first is not None
-    a.take(replace(world.lose_response(a), page=None))
-    assert [entry.change for entry in a.store.acknowledged()] == [first]
-    backup.epoch = "e2"
-    (receipt,), _ = backup.push("a", [Pushed(first, digest(first))], 30)
-    assert receipt.outcome.status == "applied"
+    a.edit(JOB, {"title": "first"})
+    a.take(world.authority.sync("a", a.request(rows_max=0), 30))
+    assert [entry.is_pending for entry in a.store.acknowledged()] == [False]
+    world.authority.put_back(backup)
+    if is_noticed:
+        world.authority.begin_epoch()
+    b.edit(JOB, {"other": "meanwhile"})
+    world.sync(b)
+    world.settle()
+    assert world.view() == {"title": "first", "other": "meanwhile"}
+    assert world.authority.epoch != "e1"
+    assert not rejected_codes(a)
 
 
 def test_history_19_a_delete_over_a_frozen_text_has_not_seen_what_its_screen_did_not_show() -> None:
@@ -407,7 +419,7 @@ def test_history_21_a_base_that_names_dots_nobody_holds_gets_a_receipt() -> None
     assert rejected_codes(a) == ["discarded", "forbidden"]
     assert world.view() == {"title": "Boiler", "other": "fine", "cost": 3}
 
-    world.authority.register("a2", "everybody", former_ids=["a"])
+    world.authority.register("a2", "everybody", "a")
     former = change(("a2", 1), base={"a": bad.dot.counter}, patches={"other": {"value": "x", "replaces": []}})
     nobody = change(("a2", 2), base={"nobody": 7}, patches={"title": {"value": "y", "replaces": []}})
     after = change(("a2", 3), base={}, patches={"tags/z": {"value": True, "replaces": []}})

@@ -14,6 +14,7 @@ from rightfit_sync.records import digest, rejected
 from rightfit_sync.replica import too_large
 from rightfit_sync.schema.spec import FieldSpec, KindSpec
 from rightfit_sync.store import Rejected
+from rightfit_sync.testing.authority import MemoryAuthority
 from rightfit_sync.testing.device import MemoryDevice, rejected_codes
 
 SCHEMA = Schema(
@@ -24,7 +25,8 @@ SCHEMA = Schema(
                 "title": FieldSpec(type="str"),
                 "notes": FieldSpec("text", "str", on_overlap="merge"),
                 "number": FieldSpec("counter", "int"),
-            }
+            },
+            audience=["all"],
         )
     },
 )
@@ -138,15 +140,23 @@ def test_F11_a_tag_taken_away_evicts_what_only_it_let_one_see() -> None:
     assert device.view(KEY) == {}
 
 
-def test_resync_rebuilds_the_copy_and_keeps_the_outbox() -> None:
+def test_a_resync_mends_the_copy_shows_it_meanwhile_and_keeps_the_outbox() -> None:
+    authority = MemoryAuthority(SCHEMA)
+    authority.grant("everybody", ["all"])
+    authority.register("a", "everybody")
     device = MemoryDevice("a", SCHEMA)
-    device.core.take_page(page(trunk(title="A", number=1)))
+    device.create(KEY, {"title": "A", "number": 1})
+    device.sync(authority, 1)
+    (row,) = device.store.trunks([KEY]).values()
+    damaged = [Sibling("damaged", row.entity.fields["title"][0].dots)]
+    damage = replace(row.entity, fields={**row.entity.fields, "title": damaged})
+    device.core.take_rows([replace(row, entity=damage)])
     device.edit(KEY, {"number": 4})
     device.core.resync()
-    assert device.store.state().cursor is None
-    assert device.entity(KEY) is None
-    assert len(list(device.store.pending())) == 1
-    device.core.take_page(page(trunk(title="A", number=1)))
+    assert device.view(KEY) == {"title": "damaged", "number": 4}
+    assert device.store.state().must_reconcile
+    device.sync(authority, 2)
+    assert not device.store.state().must_reconcile
     assert device.view(KEY) == {"title": "A", "number": 4}
 
 

@@ -111,12 +111,13 @@ def test_a_page_holds_whole_commits(commits: list[int], rows_max: int, count: in
 
 
 def test_a_chain_tells_feeds_apart() -> None:
-    one = chained(GENESIS, 1, [("k", "1"), ("k", "2")])
-    assert one == chained(GENESIS, 1, [("k", "2"), ("k", "1")])
+    one = chained(GENESIS, 1, [("k", "1", "d"), ("k", "2", "d")])
+    assert one == chained(GENESIS, 1, [("k", "2", "d"), ("k", "1", "d")])
     others = [
-        chained(GENESIS, 2, [("k", "1"), ("k", "2")]),
-        chained(GENESIS, 1, [("k", "1")]),
-        chained(one, 1, [("k", "1"), ("k", "2")]),
+        chained(GENESIS, 2, [("k", "1", "d"), ("k", "2", "d")]),
+        chained(GENESIS, 1, [("k", "1", "d")]),
+        chained(GENESIS, 1, [("k", "1", "d"), ("k", "2", "another state")]),
+        chained(one, 1, [("k", "1", "d"), ("k", "2", "d")]),
     ]
-    assert len({one, *others}) == 4
+    assert len({one, *others}) == 5
     assert all(len(chain) == len(GENESIS) for chain in (one, *others))

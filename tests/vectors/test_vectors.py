@@ -109,7 +109,7 @@ def run_conflict_ids(case: Case) -> None:
 def run_cursor(case: Case) -> None:
     cursor, key = msgspec.convert(case["cursor"], Cursor), str(case["key"]).encode()
     assert sign(cursor, key) == case["opaque"]
-    read = verify(str(case["opaque"]), key, tenant_id=cursor.tenant_id, device_id=cursor.device_id)
+    read = verify(str(case["opaque"]), key, tenant_id=cursor.tenant_id, device_ids=[cursor.device_id])
     assert read == cursor
 
 

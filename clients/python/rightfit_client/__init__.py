@@ -15,12 +15,12 @@ from rightfit_client.errors import (
     ReplicaInUse,
     StorageError,
 )
-from rightfit_client.exchange import Synced
 from rightfit_client.history import History, HistoryEntry
 from rightfit_client.live import Subscription
 from rightfit_client.query import Query, Select
 from rightfit_client.replica import Replica
-from rightfit_client.status import Progress, Status
+from rightfit_client.status import Status
+from rightfit_sync.exchange import Progress, Synced
 
 __all__ = [
     "History",

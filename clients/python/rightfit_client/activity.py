@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rightfit_client.errors import RightFitError
-from rightfit_client.status import Progress
+from rightfit_sync.exchange import Progress
 
 
 class Activity:

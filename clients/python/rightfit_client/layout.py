@@ -25,7 +25,8 @@ _TABLES = (
     """CREATE TABLE rightfit_state (
         id INTEGER PRIMARY KEY CHECK (id = 1), writing INTEGER NOT NULL DEFAULT 0, device_id TEXT NOT NULL,
         subject TEXT NOT NULL, counter INTEGER NOT NULL, former_ids TEXT NOT NULL, cursor TEXT,
-        epoch TEXT NOT NULL, tags TEXT NOT NULL, authority_kinds TEXT)""",
+        epoch TEXT NOT NULL, tags TEXT NOT NULL, authority_kinds TEXT,
+        must_reconcile INTEGER NOT NULL DEFAULT 0)""",
     """CREATE TABLE rightfit_trunk (
         kind TEXT NOT NULL, entity_id TEXT NOT NULL, seq INTEGER NOT NULL, tags TEXT NOT NULL,
         row BLOB NOT NULL, PRIMARY KEY (kind, entity_id))""",

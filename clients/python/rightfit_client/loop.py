@@ -17,25 +17,23 @@ import asyncio
 import logging
 import random
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import ParamSpec, TypeAlias, TypeVar
+from typing import ParamSpec, TypeVar
 
 from rightfit_client.activity import Activity
 from rightfit_client.errors import NeedsLogin, NeedsRepair, NeedsUpgrade, Offline, RightFitError
-from rightfit_client.exchange import Exchange, Synced
 from rightfit_client.limits import (
     BACK_OFF_FIRST_SECONDS,
     BACK_OFF_MAX_SECONDS,
     LONG_POLL_SECONDS,
     POLL_SECONDS,
 )
-from rightfit_client.transport import AsyncHttpTransport, Call
+from rightfit_client.transport import AsyncHttpTransport
+from rightfit_sync.exchange import Call, Exchange, Response, Steps, Synced
 from rightfit_sync.wire.messages import SyncResponse
 
 _LOG = logging.getLogger(__name__)
-
-Steps: TypeAlias = Generator[Call, SyncResponse, Synced]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -43,9 +41,9 @@ _LOCK_POLL_SECONDS = 0.01
 _QUICK_SECONDS = 1.0
 
 
-def drive(steps: Steps, send: Callable[[Call], SyncResponse]) -> Synced:
+def drive(steps: Steps, send: Callable[[Call], Response]) -> Synced:
     """Carry out the steps of a sync from this thread."""
-    response: SyncResponse | None = None
+    response: Response | None = None
     problem: RightFitError | None = None
     while True:
         call = _advance(steps, response, problem)
@@ -177,6 +175,10 @@ class SyncLoop:
             return
         try:
             response = await self._first(transport.exchange(call))
+        except NeedsRepair:
+            # A sync knows what to do about most of these.
+            await self._sync(transport)
+            return
         except RightFitError as problem:
             self._activity.fail(problem)
             raise
@@ -187,10 +189,11 @@ class SyncLoop:
             if self._activity.round == round_before:
                 with self._activity.attempt():
                     await _drive(steps, transport.exchange, response)
-        if events.time() - started < _QUICK_SECONDS and not (response.page and response.page.rows):
+        has_news = isinstance(response, SyncResponse) and response.page is not None and response.page.rows
+        if events.time() - started < _QUICK_SECONDS and not has_news:
             await self._rest(POLL_SECONDS * (0.5 + 0.5 * self._jitter()), may_be_nudged=True)
 
-    async def _first(self, exchange: Awaitable[SyncResponse]) -> SyncResponse | None:
+    async def _first(self, exchange: Awaitable[Response]) -> Response | None:
         """Return the answer, or None where an edit or a poke came before it."""
         asking = asyncio.ensure_future(exchange)
         hearing = asyncio.ensure_future(self._news.wait())
@@ -228,7 +231,7 @@ class SyncLoop:
 
 
 async def _drive(
-    steps: Steps, send: Callable[[Call], Awaitable[SyncResponse]], response: SyncResponse | None = None
+    steps: Steps, send: Callable[[Call], Awaitable[Response]], response: Response | None = None
 ) -> Synced:
     """Carry out the steps of a sync from an event loop; `response` answers a call that was made already."""
     problem: RightFitError | None = None
@@ -244,7 +247,7 @@ async def _drive(
 
 
 def _advance(
-    steps: Steps, response: SyncResponse | None = None, problem: RightFitError | None = None
+    steps: Steps, response: Response | None = None, problem: RightFitError | None = None
 ) -> Call | Synced:
     try:
         if problem is not None:

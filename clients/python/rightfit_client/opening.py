@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
+from uuid import uuid4
 
 import msgspec
 from msgspec.structs import replace
@@ -51,7 +52,7 @@ class OpenFile:
         self.store = SqliteStore(
             self.unit, ViewWriter(connection, schema, self.tables), is_shared=lock is None
         )
-        self.core = ReplicaCore(self.store, schema)
+        self.core = ReplicaCore(self.store, schema, lambda: str(uuid4()))
         self._lock = lock
 
     @property

@@ -27,7 +27,6 @@ from rightfit_client.claims import Claims, read_claims
 from rightfit_client.credentials import Credentials, TokenSource
 from rightfit_client.doctor import Finding, examine, repair
 from rightfit_client.errors import LocalError, OpenError
-from rightfit_client.exchange import LAST_SYNCED, Exchange, Synced
 from rightfit_client.history import History, history
 from rightfit_client.layout import meta, put_meta
 from rightfit_client.live import Callback, LiveQueries, Subscription
@@ -35,17 +34,19 @@ from rightfit_client.loop import LoopThread, SyncLoop, drive
 from rightfit_client.opening import OpenFile, Upgrade, open_file, open_for_reading
 from rightfit_client.query import Params, Query, Rows, Select
 from rightfit_client.reading import Reader
-from rightfit_client.status import Progress, Status, state_of
+from rightfit_client.status import Status, state_of
 from rightfit_client.transport import AsyncHttpTransport, HttpRequest, HttpTransport
 from rightfit_client.writing import Writer
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.conflicts import Conflict
+from rightfit_sync.exchange import Exchange, Progress, Synced
 from rightfit_sync.outbox import Entry
 from rightfit_sync.records import Change
 from rightfit_sync.schema.spec import Schema
 from rightfit_sync.store import Rejected, ReplicaState
 
 _URL: Final = "url"
+_LAST_SYNCED: Final = "last_synced_at"
 
 Clock = Callable[[], int]
 """Milliseconds since 1970 UTC. For people and for display order alone: nothing breaks where it is wrong."""
@@ -300,7 +301,7 @@ class Replica:
         return token
 
     def resync(self) -> None:
-        """Forget the copy and keep the outbox: the next syncs fetch everything again."""
+        """Compare the whole copy with the authority's at the next sync, and mend what differs."""
         with self._activity.exclusive:
             self._opened.core.resync()
         self._activity.forget_problem()
@@ -312,7 +313,7 @@ class Replica:
         pending, conflicts = self._store.count_pending(), self._store.count_conflicts()
         rejected = self._store.count_rejected()
         with self._opened.unit.lock:
-            synced_at = meta(self._opened.connection, LAST_SYNCED)
+            synced_at = meta(self._opened.connection, _LAST_SYNCED)
         return Status(
             state=state_of(
                 problem,
@@ -399,7 +400,10 @@ class Replica:
             if progress is not None:
                 progress(done)
 
-        return Exchange(self._opened.core, self._store, self._clock, report)
+        def note_time() -> None:
+            put_meta(self._opened.connection, _LAST_SYNCED, str(self._clock()))
+
+        return Exchange(self._opened.core, report=report, taken=note_time)
 
     def _make_loop(self, progress: Callable[[Progress], None] | None) -> SyncLoop:
         self._connected()
@@ -431,7 +435,7 @@ class Replica:
             whose = f"this replica belongs to {state.subject}, the token to {claims.subject}"
             message = f"{whose}: wipe it or use another file"
             raise OpenError("other_subject", message, "token")
-        if state.device_id != claims.device:
+        if claims.device not in (state.device_id, *state.former_ids):
             message = f"this replica is {state.device_id}, the token is for {claims.device}: use its file"
             raise OpenError("other_device", message, "token")
 

@@ -22,6 +22,7 @@ import msgspec
 
 from rightfit_client.errors import NeedsLogin, NeedsRepair, NeedsUpgrade, Offline
 from rightfit_sync.errors import RightFitError
+from rightfit_sync.exchange import Progress
 
 State: TypeAlias = Literal[
     "needs_login",
@@ -41,15 +42,6 @@ _STOPPED: tuple[tuple[type[RightFitError], State], ...] = (
     (NeedsUpgrade, "needs_upgrade"),
     (NeedsRepair, "needs_repair"),
 )
-
-
-class Progress(msgspec.Struct, frozen=True):
-    """How far a sync has come, in changes and rows; `remaining` is what the authority has still to send."""
-
-    pushed: int = 0
-    pending: int = 0
-    pulled: int = 0
-    remaining: int = 0
 
 
 class Status(msgspec.Struct, frozen=True):

@@ -54,12 +54,12 @@ _PUT_ENTRY = """INSERT INTO rightfit_outbox (device_id, counter, kind, entity_id
 _PUT_REJECTED = """INSERT INTO rightfit_rejected (device_id, counter, rejected) VALUES (?, ?, ?)
     ON CONFLICT (device_id, counter) DO UPDATE SET rejected = excluded.rejected"""
 _PUT_STATE = """INSERT INTO rightfit_state
-    (id, device_id, subject, counter, former_ids, cursor, epoch, tags, authority_kinds)
-    VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET device_id = excluded.device_id,
+    (id, device_id, subject, counter, former_ids, cursor, epoch, tags, authority_kinds, must_reconcile)
+    VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET device_id = excluded.device_id,
     subject = excluded.subject, counter = excluded.counter, former_ids = excluded.former_ids,
     cursor = excluded.cursor, epoch = excluded.epoch, tags = excluded.tags,
-    authority_kinds = excluded.authority_kinds"""
-_STATE = """SELECT device_id, subject, counter, former_ids, cursor, epoch, tags, authority_kinds
+    authority_kinds = excluded.authority_kinds, must_reconcile = excluded.must_reconcile"""
+_STATE = """SELECT device_id, subject, counter, former_ids, cursor, epoch, tags, authority_kinds, must_reconcile
     FROM rightfit_state"""
 _PENDING = """SELECT position, entry FROM rightfit_outbox WHERE position > ? AND pending
     ORDER BY position LIMIT ?"""
@@ -87,6 +87,10 @@ class SqliteStore:
     def transaction(self) -> AbstractContextManager[None]:
         """Open a transaction, or join the one that is open. Raises `StorageError` where nothing was kept."""
         return self.unit.transaction()
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Keep other threads from writing, for reads that belong together."""
+        return self.unit.reading()
 
     def _forget(self, was_committed: bool) -> None:
         if not was_committed:
@@ -117,6 +121,7 @@ class SqliteStore:
                 epoch=str(found[5]),
                 tags=tags or (),
                 authority_kinds=kinds,
+                must_reconcile=bool(found[8]),
             )
             self._state = state
         return state
@@ -296,6 +301,7 @@ def _state_row(state: ReplicaState) -> Sequence[Column]:
         state.epoch,
         _json(state.tags),
         None if kinds is None else _json(kinds),
+        state.must_reconcile,
     )
 
 

@@ -24,15 +24,19 @@ from urllib.parse import unquote
 import httpx
 import msgspec
 
-from rightfit_client.transport import SYNC_PATH
+from rightfit_client.transport import RECONCILE_PATH, SYNC_PATH
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.limits import PUSH_BYTES_MAX
 from rightfit_sync.schema.spec import Schema
 from rightfit_sync.testing.authority import TENANT_ID, MemoryAuthority
 from rightfit_sync.wire.codec import JSON, MSGPACK, decode, decompress, encode
-from rightfit_sync.wire.messages import Problem, SyncRequest
+from rightfit_sync.wire.messages import Problem, ReconcileRequest, SyncRequest
 
 _LONG_POLL_SECONDS_MAX = 20
+_MESSAGES: dict[str, type[SyncRequest | ReconcileRequest]] = {
+    SYNC_PATH: SyncRequest,
+    RECONCILE_PATH: ReconcileRequest,
+}
 
 
 def token_for(
@@ -128,19 +132,20 @@ class HttpAuthority(httpx.BaseTransport, httpx.AsyncBaseTransport):
         if token in self.refused_tokens:
             return problem(401, "token_expired")
         claims = json.loads(_decoded(token.split(".")[1]))
-        if request.url.path != SYNC_PATH:
+        if request.url.path not in _MESSAGES:
             return self._fetch(request.url.path, claims)
         if len(body) > self.body_bytes_max:
             return problem(413, "too_large")
         if request.headers.get("content-encoding") == "zstd":
             body = decompress(body)
         try:
-            message = decode(body, request.headers["content-type"], SyncRequest)
-            self.exchanges.append(message)
-            if "wait" in request.url.params and not message.changes:
-                self._wait(request, claims["device"], message)
+            message = decode(body, request.headers["content-type"], _MESSAGES[request.url.path])
+            if isinstance(message, SyncRequest):
+                self.exchanges.append(message)
+                if "wait" in request.url.params and not message.changes:
+                    self._wait(request, claims["device"], message)
             with self._one_at_a_time:
-                response = self.memory.sync(claims["device"], message, self.clock())
+                response = self.memory.answer(claims["device"], message, self.clock())
         except RemoteError as error:
             expected = error.detail.get("expected")
             known = expected if isinstance(expected, int) else None

@@ -1,8 +1,9 @@
 """HTTP: one exchange as a request and its answer, sent by httpx in a thread or in an event loop.
 
-MessagePack over `POST /v1/sync`, compressed with zstd where that pays. Every failure becomes one of `errors`:
-not reached, overloaded or broken (`Offline`), refused (`RemoteProblem` and its kinds). A 401 is tried once
-more with a renewed token. A response larger than `RESPONSE_BYTES_MAX` is refused while it is read.
+MessagePack over `POST /v1/sync` and `/v1/reconcile`, compressed with zstd where that pays. Every failure
+becomes one of `errors`: not reached, overloaded or broken (`Offline`), refused (`RemoteProblem` and its
+kinds). A 401 is tried once more with a renewed token. A response larger than `RESPONSE_BYTES_MAX` is refused
+while it is read.
 """
 
 import asyncio
@@ -23,22 +24,16 @@ from rightfit_client.limits import (
     RESPONSE_BYTES_MAX,
     RETRY_AFTER_MAX_SECONDS,
 )
+from rightfit_sync.exchange import RESPONSE_TOO_LARGE, Call, Response
 from rightfit_sync.limits import PROTOCOL_VERSIONS_SPOKEN
 from rightfit_sync.wire.codec import JSON, MSGPACK, compress
-from rightfit_sync.wire.messages import Problem, SyncRequest, SyncResponse
+from rightfit_sync.wire.messages import Problem, ReconcileResponse, SyncRequest, SyncResponse
 
 SYNC_PATH: Final = "/v1/sync"
-TOO_LARGE_RESPONSE: Final = "response_too_large"
+RECONCILE_PATH: Final = "/v1/reconcile"
 _OVERLOADED = frozenset({408, 429, 500, 502, 503, 504})
 
 _T = TypeVar("_T")
-
-
-class Call(msgspec.Struct, frozen=True):
-    """One exchange: what to send, and how long the authority may hold it while it has nothing to bring."""
-
-    request: SyncRequest
-    wait_seconds: int = 0
 
 
 class HttpRequest(msgspec.Struct, frozen=True):
@@ -63,7 +58,7 @@ class HttpAnswer(msgspec.Struct, frozen=True):
 class Transport(Protocol):
     """Carries requests to one authority; tests may bring their own `httpx.BaseTransport` instead."""
 
-    def exchange(self, call: Call) -> SyncResponse:
+    def exchange(self, call: Call) -> Response:
         """Carry out one exchange."""
 
     def fetch(self, request: HttpRequest) -> bytes:
@@ -78,12 +73,17 @@ def sync_request(call: Call) -> HttpRequest:
         body = compress(body)
         headers["Content-Encoding"] = "zstd"
     params = {"wait": str(call.wait_seconds)} if call.wait_seconds else {}
-    return HttpRequest("POST", SYNC_PATH, body, headers, params, call.wait_seconds)
+    path = SYNC_PATH if isinstance(call.request, SyncRequest) else RECONCILE_PATH
+    return HttpRequest("POST", path, body, headers, params, call.wait_seconds)
 
 
-def sync_response(answer: HttpAnswer) -> SyncResponse:
-    """Return the message in the answer to an exchange."""
-    response = decoded(answer, SyncResponse)
+def sync_response(call: Call, answer: HttpAnswer) -> Response:
+    """Return the message in the answer to `call`."""
+    response: Response
+    if isinstance(call.request, SyncRequest):
+        response = decoded(answer, SyncResponse)
+    else:
+        response = decoded(answer, ReconcileResponse)
     if response.protocol_version not in PROTOCOL_VERSIONS_SPOKEN:
         detail = f"the authority speaks protocol {response.protocol_version}: upgrade this program"
         raise NeedsUpgrade(_problem(HTTPStatus.UPGRADE_REQUIRED, "protocol_unsupported", detail))
@@ -144,7 +144,7 @@ def _retry_after(answer: HttpAnswer) -> float | None:
 
 def _too_large() -> RemoteProblem:
     detail = f"the answer has more than {RESPONSE_BYTES_MAX} bytes"
-    return RemoteProblem(_problem(HTTPStatus.OK, TOO_LARGE_RESPONSE, detail))
+    return RemoteProblem(_problem(HTTPStatus.OK, RESPONSE_TOO_LARGE, detail))
 
 
 def _offline(error: httpx.HTTPError | httpx.InvalidURL) -> Exception:
@@ -183,9 +183,9 @@ class HttpTransport:
         self._credentials = credentials
         self._client = httpx.Client(transport=http)
 
-    def exchange(self, call: Call) -> SyncResponse:
+    def exchange(self, call: Call) -> Response:
         """Carry out one exchange; raise one of `errors` where it fails."""
-        return sync_response(self._send(sync_request(call)))
+        return sync_response(call, self._send(sync_request(call)))
 
     def fetch(self, request: HttpRequest) -> bytes:
         """Return the body of the answer to `request`."""
@@ -233,7 +233,7 @@ class AsyncHttpTransport:
         self._credentials = credentials
         self._client = httpx.AsyncClient(transport=http)
 
-    async def exchange(self, call: Call) -> SyncResponse:
+    async def exchange(self, call: Call) -> Response:
         """Carry out one exchange; raise one of `errors` where it fails."""
         request = sync_request(call)
         # The application's callback may take its time; the event loop must not.
@@ -244,7 +244,7 @@ class AsyncHttpTransport:
         if answer.status == HTTPStatus.UNAUTHORIZED:
             renewed = await asyncio.to_thread(self._credentials.renew, token)
             answer = await self._attempt(request, renewed)
-        return sync_response(answer)
+        return sync_response(call, answer)
 
     async def _attempt(self, request: HttpRequest, token: str) -> HttpAnswer:
         try:

@@ -39,6 +39,12 @@ class UnitOfWork:
         return self._depth > 0
 
     @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Keep other threads from writing, for reads that belong together."""
+        with self.lock:
+            yield
+
+    @contextmanager
     def transaction(self) -> Iterator[None]:
         """Open a transaction, or join the one that is open. Raises `StorageError` where nothing was kept."""
         with self.lock:

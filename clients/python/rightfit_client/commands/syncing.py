@@ -14,9 +14,9 @@ from rich.progress import Progress as Bar
 
 from rightfit_client.claims import read_claims
 from rightfit_client.commands.options import answer, command, keep_token, kept_token, reading, writing
-from rightfit_client.exchange import Synced
 from rightfit_client.replica import Replica
-from rightfit_client.status import Progress, Status
+from rightfit_client.status import Status
+from rightfit_sync.exchange import Progress, Synced
 
 _REFRESH_BEFORE_SECONDS = 7 * 86_400
 _REMEDIES = {

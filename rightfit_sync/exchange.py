@@ -1,6 +1,6 @@
 """One sync, without I/O: which requests to send, and what to do with each answer.
 
-`steps()` is a generator that yields a `Call` and is sent the `SyncResponse` to it, or is thrown the error
+`Exchange.steps()` is a generator that yields a `Call` and is sent the response to it, or is thrown the error
 that came instead; whoever drives it decides how to wait (a thread, an event loop, a test). An answer is taken
 in by one local transaction: receipts, the page and its cursor together.
 
@@ -8,35 +8,60 @@ in by one local transaction: receipts, the page and its cursor together.
 |---|---|
 | receipts, a page | taken in; on while something is pending or the page said `more` |
 | 413, or 400 and 422 to a push | the batch is halved; what is refused alone is set aside by name |
-| 410 `cursor_expired` | what is pending is pushed without a page, then the copy is forgotten and rebuilt |
+| `device_cloned` | a new device id, under which what is pending is said again |
+| `epoch_changed`, `counter_gap` | the authority was restored: the same, and what it lacks is offered and sent again |
+| `cursor_expired` | what is pending is pushed, then the copy is compared with the authority's and mended |
+| `cursor_invalid`, `cursor_foreign` | the copy is compared and mended |
 | a response too large to read | a smaller page is asked for |
 | anything else | raised: the outbox stays as it is |
 
-Faults B04, F10; docs/explanation/semantics.md, sections 6 and 7.
+Faults B04, F05, F08, F10; docs/explanation/semantics.md, sections 6 to 8.
 """
 
 from collections.abc import Callable, Generator, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
-from rightfit_client.errors import RemoteError, RemoteProblem
-from rightfit_client.layout import put_meta
-from rightfit_client.limits import ROWS_PER_PAGE
-from rightfit_client.status import Progress
-from rightfit_client.store import SqliteStore
-from rightfit_client.transport import TOO_LARGE_RESPONSE, Call
+from rightfit_sync.errors import RemoteError
 from rightfit_sync.ingest.snapshot import Pushed
-from rightfit_sync.limits import CHANGES_PER_PUSH_MAX, PROTOCOL_VERSION, PUSH_BYTES_MAX
+from rightfit_sync.limits import (
+    CHANGES_PER_PUSH_MAX,
+    HEALINGS_PER_EXCHANGE_MAX,
+    PROTOCOL_VERSION,
+    PUSH_BYTES_MAX,
+    ROWS_PER_PAGE,
+)
+from rightfit_sync.reconcile import Reconciliation
 from rightfit_sync.records import Outcome, rejected
 from rightfit_sync.replica import ReplicaCore, too_large
-from rightfit_sync.wire.messages import Problem, SyncRequest, SyncResponse
+from rightfit_sync.wire.messages import ReconcileRequest, ReconcileResponse, SyncRequest, SyncResponse
 
-LAST_SYNCED: Final = "last_synced_at"
+RESPONSE_TOO_LARGE: Final = "response_too_large"
+"""The code of the error that a driver throws in where it will not read a response of such a size."""
+
 _ENVELOPE_BYTES = 4_096
 _TOO_LARGE = 413
 _WHOLE = frozenset({400, _TOO_LARGE, 422})
 """Statuses that say "not this push as a whole": something smaller may pass."""
+_CURSOR_LOST = frozenset({"cursor_invalid", "cursor_foreign"})
+_RESTORED = frozenset({"epoch_changed", "counter_gap"})
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One request, and how many seconds the authority may hold it while it has nothing to bring."""
+
+    request: SyncRequest | ReconcileRequest
+    wait_seconds: int = 0
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a sync has come, in changes and rows; `remaining` is what the authority has still to send."""
+
+    pushed: int = 0
+    pending: int = 0
+    pulled: int = 0
+    remaining: int = 0
 
 
 class Synced(msgspec.Struct, frozen=True):
@@ -47,69 +72,102 @@ class Synced(msgspec.Struct, frozen=True):
     rejected: int = 0
 
 
+Response: TypeAlias = SyncResponse | ReconcileResponse
+Steps: TypeAlias = Generator[Call, Response, Synced]
+
+
 class Exchange:
-    """The state of one sync. `now` gives milliseconds since 1970 UTC; `report` is told after every answer."""
+    """The state of one sync.
+
+    `report` is told after every answer; `taken` is called inside each local transaction that takes an answer in.
+    """
 
     def __init__(
         self,
         core: ReplicaCore,
-        store: SqliteStore,
-        now: Callable[[], int],
-        report: Callable[[Progress], None],
+        *,
+        report: Callable[[Progress], None] = lambda _: None,
+        taken: Callable[[], None] = lambda: None,
     ) -> None:
         self._core = core
-        self._store = store
-        self._now = now
+        self._store = core.store
         self._report = report
+        self._taken = taken
         self._changes_max = CHANGES_PER_PUSH_MAX
         self._bytes_max = PUSH_BYTES_MAX - _ENVELOPE_BYTES
         self._rows_max = ROWS_PER_PAGE
-        self._is_rebuilding = False
+        self._is_expired = False
         self._is_probing = False
         self._has_probed = False
+        self._healings = 0
         self._pushed = self._pulled = self._rejected = 0
         self.authority_schema_version: int | None = None
 
-    def steps(self, wait_seconds: int = 0) -> Generator[Call, SyncResponse, Synced]:
-        """Sync until there is nothing more to send and to fetch; the last pull may wait for news."""
+    def steps(self, wait_seconds: int = 0) -> Steps:
+        """Sync until there is nothing more to send and to fetch; the last pull may wait for news.
+
+        Raises the `RemoteError`s (and whatever else is thrown in) that nothing can be done about here.
+        """
         while True:
+            if self._store.state().must_reconcile:
+                yield from self._reconcile()
+                continue
             planned = [] if self._is_probing else self._plan()
+            if self._is_expired and not planned:
+                self._core.begin_reconciling()
+                self._is_expired = False
+                continue
             try:
                 response = yield self._call(planned, 0 if planned else wait_seconds)
             except RemoteError as problem:
-                self._shrink(problem, planned)
+                self._mend(problem, planned)
                 continue
             goes_on = self._take(planned, response) or self._is_probing
             self._has_probed, self._is_probing = self._is_probing, False
             if not goes_on:
                 return Synced(self._pushed, self._pulled, self._rejected)
 
+    def _reconcile(self) -> Generator[Call, Response, None]:
+        steps = Reconciliation(self._core).steps()
+        request = next(steps)
+        while True:
+            try:
+                response = yield Call(request)
+            except RemoteError as problem:
+                self._mend(problem, ())
+                return
+            if not isinstance(response, ReconcileResponse):
+                raise _unexpected(response)
+            try:
+                request = steps.send(response)
+            except StopIteration:
+                return
+
     def _plan(self) -> list[Pushed]:
-        with self._store.unit.lock:
-            planned = self._core.plan_push(changes_max=self._changes_max, bytes_max=self._bytes_max)
-            if self._is_rebuilding and not planned:
-                self._core.resync()
-                self._is_rebuilding = False
-            return planned
+        with self._store.reading():
+            return self._core.plan_push(changes_max=self._changes_max, bytes_max=self._bytes_max)
 
     def _call(self, planned: Sequence[Pushed], wait_seconds: int) -> Call:
-        rebuilding = self._is_rebuilding
+        state = self._store.state()
         request = SyncRequest(
             protocol_version=PROTOCOL_VERSION,
             schema_version=self._core.schema.schema_version,
+            device_id=state.device_id,
             changes=planned,
-            cursor=None if rebuilding else self._store.state().cursor,
-            rows_max=0 if rebuilding else self._rows_max,
+            cursor=state.cursor,
+            rows_max=0 if self._is_expired else self._rows_max,
         )
         return Call(request, wait_seconds)
 
-    def _take(self, planned: Sequence[Pushed], response: SyncResponse) -> bool:
+    def _take(self, planned: Sequence[Pushed], response: Response) -> bool:
         """Take in an answer; return whether there is more to do."""
+        if not isinstance(response, SyncResponse):
+            raise _unexpected(response)
         self.authority_schema_version = response.schema_version
         answered = {receipt.dot for receipt in response.receipts} | {one.dot for one in response.deferred}
         if planned and not answered.intersection(pushed.change.dot for pushed in planned):
-            detail = "the authority answered a push without a receipt for any of its changes"
-            raise RemoteProblem(Problem("about:blank", "No receipts", 200, "no_receipts", detail))
+            message = "the authority answered a push without a receipt for any of its changes"
+            raise RemoteError("no_receipts", message, status=200)
         if not self._is_idle(response):
             self._apply(response)
         page = response.page
@@ -119,10 +177,10 @@ class Exchange:
         self._bytes_max = min(self._bytes_max * 2, PUSH_BYTES_MAX - _ENVELOPE_BYTES)
         left = self._store.count_pending()
         self._report(Progress(self._pushed, left, self._pulled, 0 if page is None else page.remaining))
-        return self._is_rebuilding or (page is not None and page.more) or (left > 0 and self._has_more())
+        return self._is_expired or (page is not None and page.more) or (left > 0 and self._has_more())
 
     def _has_more(self) -> bool:
-        with self._store.unit.lock:
+        with self._store.reading():
             return bool(self._core.plan_push(changes_max=1, bytes_max=self._bytes_max))
 
     def _is_idle(self, response: SyncResponse) -> bool:
@@ -144,17 +202,32 @@ class Exchange:
                 self._core.take_deferred([one.dot for one in response.deferred])
             if response.page is not None:
                 self._core.take_page(response.page)
-            put_meta(self._store.unit.connection, LAST_SYNCED, str(self._now()))
+            self._taken()
 
-    def _shrink(self, problem: RemoteError, planned: Sequence[Pushed]) -> None:
-        """Make the next request smaller or other, so that it may pass; raise `problem` where it cannot."""
-        if problem.code == "cursor_expired" and not self._is_rebuilding:
-            self._is_rebuilding = True
-        elif problem.code == TOO_LARGE_RESPONSE and self._rows_max > 1:
+    def _mend(self, problem: RemoteError, planned: Sequence[Pushed]) -> None:
+        """Do what makes the next request pass; raise `problem` where nothing does."""
+        if problem.code == "device_cloned":
+            self._heal(problem)
+            self._core.take_new_id()
+        elif problem.code in _RESTORED:
+            self._heal(problem)
+            self._core.begin_reconciling(is_other_past=True)
+        elif problem.code in _CURSOR_LOST:
+            self._heal(problem)
+            self._core.resync()
+        elif problem.code == "cursor_expired" and not self._is_expired:
+            self._heal(problem)
+            self._is_expired = True
+        elif problem.code == RESPONSE_TOO_LARGE and self._rows_max > 1:
             self._rows_max //= 2
         elif problem.status in _WHOLE and planned:
             self._halve(problem, planned)
         else:
+            raise problem
+
+    def _heal(self, problem: RemoteError) -> None:
+        self._healings += 1
+        if self._healings > HEALINGS_PER_EXCHANGE_MAX:
             raise problem
 
     def _halve(self, problem: RemoteError, planned: Sequence[Pushed]) -> None:
@@ -172,6 +245,10 @@ class Exchange:
         for pushed in planned:
             self._core.set_aside(pushed.change.dot, _reason(problem, pushed))
         self._rejected += len(planned)
+
+
+def _unexpected(response: Response) -> RemoteError:
+    return RemoteError("malformed_response", f"the answer is a {type(response).__name__}", status=200)
 
 
 def _reason(problem: RemoteError, pushed: Pushed) -> Outcome:
