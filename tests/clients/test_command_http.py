@@ -143,7 +143,7 @@ def test_failures_have_codes_and_words(at_home: Shell, authority: HttpAuthority)
         (problem(503, "unavailable"), 3),
         (problem(401, "token_expired"), 4),
         (problem(426, "upgrade_required"), 5),
-        (problem(409, "device_cloned"), 7),
+        (problem(403, "wrong_device"), 7),
         (problem(403, "forbidden", remedy="ask somebody"), 1),
     ]:
         authority.refuse(answered)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from rightfit_client import (
     LocalError,
@@ -16,6 +17,7 @@ from rightfit_client import (
     Replica,
 )
 from rightfit_client.testing import HttpAuthority, problem
+from rightfit_sync.limits import HEALINGS_PER_EXCHANGE_MAX
 from rightfit_sync.records import rejected
 from rightfit_sync.wire.codec import MSGPACK
 
@@ -243,9 +245,7 @@ def test_a_rejected_delete_holds_no_values_to_edit(replica: Replica, authority: 
     [
         (401, "token_expired", NeedsLogin, "needs_login"),
         (426, "protocol_unsupported", NeedsUpgrade, "needs_upgrade"),
-        (409, "device_cloned", NeedsRepair, "needs_repair"),
-        (409, "epoch_changed", NeedsRepair, "needs_repair"),
-        (400, "cursor_invalid", NeedsRepair, "needs_repair"),
+        (403, "wrong_device", NeedsRepair, "needs_repair"),
         (403, "forbidden", RemoteProblem, "problem"),
         (503, "overloaded", Offline, "offline"),
         (429, "too_many", Offline, "offline"),
@@ -267,13 +267,83 @@ def test_what_the_authority_refuses_becomes_a_state(
     assert replica.status().state == "up_to_date"
 
 
-def test_B06_a_counter_gap_names_the_expected_counter(replica: Replica, authority: HttpAuthority) -> None:
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (409, "device_cloned"),
+        (409, "epoch_changed"),
+        (409, "counter_gap"),
+        (400, "cursor_invalid"),
+        (403, "cursor_foreign"),
+        (410, "cursor_expired"),
+    ],
+)
+def test_what_a_sync_can_mend_is_mended_within_it(
+    replica: Replica, authority: HttpAuthority, status: int, code: str
+) -> None:
+    order_id = replica.insert("work_order", title="x")
+    replica.sync()
+    replica.update("work_order", order_id, title="y")
+    replica.insert("work_order", title="z")
+    authority.refuse(problem(status, code))
+    replica.sync()
+    assert replica.status().state == "up_to_date"
+    assert titles(replica) == ["y", "z"]
+    assert replica.pending() == replica.rejected() == replica.conflicts() == []
+    assert len(authority.memory.history) == 3
+    # Whoever is told that its id is used twice, or that the past is another, goes on under a new one.
+    if code in ("device_cloned", "epoch_changed", "counter_gap"):
+        assert replica.device_id != "dev-a"
+
+
+def test_B06_a_counter_gap_of_an_authority_that_forgot_is_closed_by_saying_it_again(
+    replica: Replica, authority: HttpAuthority
+) -> None:
+    for title in ("a", "b"):
+        replica.insert("work_order", title=title)
+        replica.sync()
+    forgetful = type(authority.memory)(authority.memory.schema)
+    authority.memory = forgetful
+    authority.let_in("dev-a")
+    replica.insert("work_order", title="c")
+    replica.sync()
+    assert titles(replica) == ["a", "b", "c"]
+    assert {held.entity.fields["title"][0].value for held in forgetful.held.values()} == {"a", "b", "c"}
+    assert (replica.pending(), replica.rejected()) == ([], [])
+
+
+def test_B06_healing_that_never_lasts_is_given_up_until_the_next_sync(
+    replica: Replica, authority: HttpAuthority
+) -> None:
     replica.insert("work_order", title="x")
-    authority.refuse(problem(409, "counter_gap", expected=7))
+    for _ in range(HEALINGS_PER_EXCHANGE_MAX + 1):
+        authority.refuse(problem(409, "device_cloned", remedy="do this"))
     with pytest.raises(NeedsRepair) as refused:
         replica.sync()
-    assert refused.value.detail == {"expected": 7}
-    assert len(replica.pending()) == 1
+    assert (refused.value.code, refused.value.remedy) == ("device_cloned", "do this")
+    assert (replica.status().state, replica.status().pending) == ("needs_repair", 1)
+    replica.sync()
+    assert (replica.status().state, titles(replica)) == ("up_to_date", ["x"])
+    assert len(authority.memory.history) == 1
+
+
+def test_a_record_that_the_authority_does_not_take_back_is_named(
+    replica: Replica, authority: HttpAuthority
+) -> None:
+    order_id = replica.insert("work_order", title="x")
+    replica.sync()
+    authority.memory = type(authority.memory)(authority.memory.schema, epoch="e2")
+    authority.let_in("dev-a")
+    row = replica._store.trunks([("work_order", order_id)])["work_order", order_id]
+    replica._store.put_trunks([replace(row, seal=b"forged")])
+    with pytest.raises(NeedsRepair, match=order_id) as refused:
+        replica.sync()
+    assert (refused.value.code, refused.value.remedy) == (
+        "offer_refused",
+        "rightfit replica doctor --repair",
+    )
+    assert replica.status().code == "offer_refused"
+    assert titles(replica) == ["x"]
 
 
 def test_an_overloaded_authority_says_when_to_return(replica: Replica, authority: HttpAuthority) -> None:

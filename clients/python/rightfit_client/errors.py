@@ -8,7 +8,7 @@
 | `Offline` | nobody's: the authority was not reached | later; edits wait in the outbox |
 | `NeedsLogin` | the token's | a new token for the same subject |
 | `NeedsUpgrade` | this program's age | a newer one |
-| `NeedsRepair` | a restored or copied file, or a restored authority | see `code` |
+| `NeedsRepair` | replica and authority cannot agree about the past by themselves (rare) | see `code` |
 | `RemoteProblem` | the request's | its `remedy` |
 """
 
@@ -28,6 +28,7 @@ __all__ = [
     "RightFitError",
     "StorageError",
     "problem_error",
+    "told_by_the_core",
 ]
 
 UPGRADE_STATUS = 426
@@ -40,6 +41,7 @@ REPAIR_CODES = frozenset(
         "cursor_expired",
         "cursor_invalid",
         "cursor_foreign",
+        "offer_refused",
         "wrong_device",
     }
 )
@@ -98,11 +100,15 @@ class NeedsUpgrade(RemoteProblem):
 
 
 class NeedsRepair(RemoteProblem):
-    """Replica and authority disagree about the past.
+    """Replica and authority disagree about the past, and a sync could not mend it. The outbox is kept.
 
-    `code`: `device_cloned` (this device's id is used twice), `counter_gap` (`detail["expected"]`),
-    `epoch_changed` (the authority was restored), `cursor_expired`, `cursor_invalid`, `cursor_foreign`. The
-    outbox is kept whatever it is.
+    Copied files, restored phones and restored authorities heal by themselves, so this is rare:
+
+    - `offer_refused`: the authority lost a record and does not take it back from here, because its seal is
+      not genuine (this file was damaged, or the authority lost its keys): `Replica.verify(repair=True)`;
+    - `wrong_device`: the token is for another replica;
+    - `device_cloned`, `counter_gap`, `epoch_changed`, `cursor_expired`, `cursor_invalid`, `cursor_foreign`:
+      healing was tried `HEALINGS_PER_EXCHANGE_MAX` times in one sync and never lasted.
     """
 
 
@@ -115,3 +121,11 @@ def problem_error(problem: Problem) -> RemoteProblem:
     if problem.code in REPAIR_CODES:
         return NeedsRepair(problem)
     return RemoteProblem(problem)
+
+
+def told_by_the_core(error: RemoteError) -> RemoteProblem:
+    """Return what the core itself has to say about an answer, as an error of ours."""
+    remedy = "rightfit replica doctor --repair" if error.code == "offer_refused" else ""
+    return problem_error(
+        Problem("about:blank", error.code, error.status, error.code, str(error), error.path, remedy=remedy)
+    )

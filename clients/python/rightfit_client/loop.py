@@ -7,8 +7,8 @@ Database work is done in worker threads, so that an event loop is never held up 
 |---|---|
 | a sync | the long poll's answer, an edit, a poke |
 | `Offline` | a growing pause with jitter (or what the authority asked for), a poke |
-| `NeedsLogin`, `NeedsUpgrade`, `NeedsRepair` | a poke (a new token gives one) |
-| another problem | a growing pause, a poke |
+| `NeedsLogin`, `NeedsUpgrade` | a poke (a new token gives one) |
+| another problem, `NeedsRepair` too | a growing pause, a poke |
 
 A long poll is given up without harm when an edit comes: it only asked for news.
 """
@@ -22,7 +22,16 @@ from contextlib import asynccontextmanager
 from typing import ParamSpec, TypeVar
 
 from rightfit_client.activity import Activity
-from rightfit_client.errors import NeedsLogin, NeedsRepair, NeedsUpgrade, Offline, RightFitError
+from rightfit_client.errors import (
+    NeedsLogin,
+    NeedsRepair,
+    NeedsUpgrade,
+    Offline,
+    RemoteError,
+    RemoteProblem,
+    RightFitError,
+    told_by_the_core,
+)
 from rightfit_client.limits import (
     BACK_OFF_FIRST_SECONDS,
     BACK_OFF_MAX_SECONDS,
@@ -143,7 +152,7 @@ class SyncLoop:
             self._must_sync = False
         except Offline as problem:
             await self._rest(self._back_off.next_seconds(problem.retry_after_seconds))
-        except (NeedsLogin, NeedsUpgrade, NeedsRepair):
+        except (NeedsLogin, NeedsUpgrade):
             await self._rest(None)
         except RightFitError:
             await self._rest(self._back_off.next_seconds())
@@ -255,6 +264,10 @@ def _advance(
         return next(steps) if response is None else steps.send(response)
     except StopIteration as end:
         return end.value if isinstance(end.value, Synced) else Synced()
+    except RemoteProblem:
+        raise
+    except RemoteError as error:
+        raise told_by_the_core(error) from error
 
 
 async def _in_thread(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
