@@ -36,9 +36,9 @@ def test_F04_the_log_that_is_left_is_synced_before_sqlite_opens_the_file(
         fsync(descriptor)
         done.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
 
-    def watched_connect(path: str, **options: object) -> sqlite3.Connection:
+    def watched_connect(*args: object, **options: object) -> object:
         done.append("connect")
-        return connect(path, **options)
+        return connect(*args, **options)  # type: ignore[call-overload]
 
     monkeypatch.setattr(os, "fsync", watched_fsync)
     monkeypatch.setattr(sqlite3, "connect", watched_connect)
