@@ -160,7 +160,10 @@ def test_the_core_is_pure() -> None:
                 modules = (
                     [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
                 )
-                found += [f"{name}:{node.lineno} {m}" for m in modules if m.split(".")[0] in IMPURE_MODULES]
+                # The simulation draws its histories from seeds.
+                allowed = {"random"} if name.startswith("rightfit_sync/testing/simulation/") else set()
+                banned = IMPURE_MODULES - allowed
+                found += [f"{name}:{node.lineno} {m}" for m in modules if m.split(".")[0] in banned]
             if isinstance(node, ast.Call):
                 called = (
                     node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")

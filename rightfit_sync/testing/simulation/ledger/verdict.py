@@ -1,0 +1,231 @@
+"""What must be true of one record in the end: each write visible, superseded, in conflict, and nothing invented.
+
+A value is *visible* if some kept value holds it, *superseded* if somebody who had it on the screen put something else
+in its place, *in conflict* if it stands beside others and a conflict says so. Texts are told apart by their letters,
+each of which is typed once only in a history; counters by their sum; elements of sets by who had seen which addition.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rightfit_sync.testing.simulation.ledger.book import Record
+from rightfit_sync.testing.simulation.ledger.rules import Rule, Rules, number, same
+from rightfit_sync.testing.simulation.ledger.writes import Json, Key, Write
+
+
+@dataclass
+class Found:
+    """What was found at the authority, for one record: siblings by path, what an app sees, open conflicts."""
+
+    fields: Mapping[str, Sequence[Json]]
+    is_deleted: bool = False
+    conflicts: Sequence[tuple[str, str]] = ()
+    view: Mapping[str, Json] = field(default_factory=dict)
+
+    def lists(self, path: str) -> bool:
+        """Whether some open conflict is about `path`."""
+        return any(one == path for one, _ in self.conflicts)
+
+
+class Verdict:
+    """Judges one record. `states` counts what became of each value, `problems` are sentences."""
+
+    def __init__(self, record: Record, found: Found, rules: Rules) -> None:
+        self.record = record
+        self.found = found
+        self.states: Counter[str] = Counter()
+        self.problems: list[str] = []
+        self._rules = rules
+        self._writes = record.these(record.taken)
+        self._by_path: dict[str, list[Write]] = {}
+        for write in self._writes:
+            for path in write.values:
+                self._by_path.setdefault(path, []).append(write)
+
+    @property
+    def key(self) -> Key:
+        """The record's name."""
+        return self.record.key
+
+    def judge(self) -> "Verdict":
+        """Find everything that is wrong."""
+        for path, writes in self._by_path.items():
+            rule = self._rules.of(self.key[0], path)
+            if rule.word == "set":
+                self.problems += self._wrong_element(path, writes)
+            elif rule.word == "counter":
+                self.problems += self._wrong_count(path, writes)
+            elif rule.word == "text":
+                self.problems += self._wrong_text(path, rule, writes)
+            else:
+                self._judge_values(path, rule, writes)
+        self.problems += self._wrong_life()
+        return self
+
+    def touching(self, path: str) -> list[Write]:
+        """Return the writes at `path`, and those that removed the item that it lies in."""
+        item, is_inner, _ = path.rpartition("/")
+        above = self._by_path.get(item, []) if is_inner else []
+        return [
+            *self._by_path.get(path, ()),
+            *(one for one in above if path not in one.values and one.touches(path)),
+        ]
+
+    # Plain values
+
+    def _judge_values(self, path: str, rule: Rule, writes: Sequence[Write]) -> None:
+        kept = self.found.fields.get(path, ())
+        for write in writes:
+            value = write.values[path]
+            if not any(rule.holds(value, one, write.before.get(path)) for one in kept):
+                self._judge_absent(path, rule, write, kept)
+            elif len(kept) == 1:
+                self.states["visible"] += 1
+            elif self.found.is_deleted or self.found.lists(path):
+                self.states["in conflict"] += 1
+            else:
+                self.problems.append(f"{write}: {path} stands beside others, and no conflict says so")
+
+    def _judge_absent(self, path: str, rule: Rule, write: Write, kept: Sequence[Json]) -> None:
+        if self.is_replaced(write, path, rule):
+            self.states["superseded"] += 1
+        elif not rule.is_known and len(self.touching(path)) > 1:
+            self.states["unjudged"] += 1
+        else:
+            self.problems.append(f"{write}: {path} is nowhere; kept is {list(kept)}")
+
+    def is_replaced(self, write: Write, path: str, rule: Rule) -> bool:
+        """Whether somebody who had `write` on the screen put something else in its place."""
+        if any(replaces(other, write, path, rule) for other in self.touching(path)):
+            return True
+        return rule.word == "group" and any(
+            one is not write
+            and path in one.values
+            and rule.went_on_from_alike(write.values[path], one.before.get(path), one.values[path])
+            for one in self._by_path[path]
+        )
+
+    # Sums, sets, texts
+
+    def _is_beyond_sums(self, path: str, writes: Sequence[Write]) -> bool:
+        """Whether a person has settled it, or emptied it: then the last word counts, not the sum."""
+        plain = all(number(one.values[path]) is not None and one.op != "resolve" for one in writes)
+        return not plain or len(self.touching(path)) > len(writes)
+
+    def _wrong_count(self, path: str, writes: Sequence[Write]) -> Iterator[str]:
+        kept = self.found.fields.get(path, ())
+        if self._is_beyond_sums(path, writes) or (self.record.is_joined and len(kept) > 1):
+            self.states["unjudged"] += len(writes)
+            return
+        total = sum((number(one.values[path]) or 0) - (number(one.before.get(path)) or 0) for one in writes)
+        if len(kept) != 1 or number(kept[0]) != total:
+            yield f"{path}: the count is {list(kept)}, and {total} was counted by {_listed(writes)}"
+        self.states["visible"] += len(writes)
+
+    def _wrong_element(self, path: str, writes: Sequence[Write]) -> Iterator[str]:
+        adds = [one for one in writes if one.values[path] is not None]
+        removed = 0
+        for one in writes:
+            removed |= one.seen if one.values[path] is None else 0
+        there = [add for add in adds if not add.bit & removed]
+        if bool(there) != (path in self.found.fields):
+            yield f"{path} is {'gone' if there else 'there'}: {_listed(writes)}"
+        self.states["visible"] += len(there) + len(writes) - len(adds)
+        self.states["superseded"] += len(adds) - len(there)
+
+    def _wrong_text(self, path: str, rule: Rule, writes: Sequence[Write]) -> Iterator[str]:
+        kept = [str(one or "") for one in self.found.fields.get(path, ())]
+        there = {mark for text in kept for mark in text} - {" "}
+        gone = {mark for one in writes if path in one.texts for mark in one.texts[path].removed}
+        emptied = [one for one in self.touching(path) if one.values.get(path) is None]
+        for write in writes:
+            typed = write.texts.get(path)
+            missing = typed.added - there - gone if typed is not None else frozenset()
+            if missing and not any(other.saw(write, path) for other in emptied):
+                yield f"{path}: {sorted(missing)} of {write} are nowhere in {kept}"
+            is_left = typed is None or not typed.added or bool(typed.added & there)
+            self.states["superseded" if not is_left else "visible" if len(kept) < 2 else "in conflict"] += 1
+        yield from self._invented(path, writes, kept, there)
+        if len(kept) > 1 and rule.always_merges and not self.record.is_joined and not emptied:
+            yield f"{path}: it always merges, and is in conflict: {kept}"
+
+    def _invented(
+        self, path: str, writes: Sequence[Write], kept: Sequence[str], there: set[str]
+    ) -> Iterator[str]:
+        doubled = [
+            mark for text in kept for mark, times in Counter(text).items() if times > 1 and mark != " "
+        ]
+        if doubled:
+            yield f"{path}: {doubled} are doubled in {kept}"
+        typed = [one.texts[path] for one in writes if path in one.texts]
+        known = {mark for one in typed for mark in (*one.added, *one.may_add)}
+        unknown = there - known
+        if unknown:
+            yield f"{path}: nobody typed {sorted(unknown)} of {kept}"
+        back = {mark for one in typed for mark in one.brought_back}
+        if len(kept) == 1:
+            for write in writes:
+                again = (write.texts[path].removed if path in write.texts else frozenset()) & there - back
+                if again:
+                    yield f"{path}: {sorted(again)}, removed by {write}, are back in {kept}"
+
+    # Life
+
+    def _wrong_life(self) -> Iterable[str]:
+        life = [one for one in self._writes if one.op in ("delete", "restore")]
+        if not life:
+            return [] if not self.found.is_deleted else ["it is deleted, and nobody deleted it"]
+        current = [one for one in life if not any(other.seen & one.bit for other in life)]
+        deletes = [one for one in current if one.op == "delete"]
+        unseen = self._unseen_by(deletes) if deletes else []
+        disputed = bool(deletes) and (len(deletes) < len(current) or bool(unseen))
+        self.states["in conflict" if disputed else "visible"] += len(current)
+        self.states["superseded"] += len(life) - len(current)
+        return self._life_problems(current, deletes, unseen, disputed=disputed)
+
+    def _life_problems(
+        self, current: Sequence[Write], deletes: Sequence[Write], unseen: Sequence[str], *, disputed: bool
+    ) -> Iterator[str]:
+        found = self.found
+        by_rule = self._rules.kind(self.key[0]).get("on_delete_conflict") == "delete"
+        frozen = any(one.seen_in_text for one in current)
+        if found.is_deleted and (not deletes or (disputed and not by_rule)):
+            why = [str(one) for one in current if one.op == "restore"] + list(unseen)
+            yield f"it is deleted, in spite of {why}"
+        if disputed and not found.lists("life") and not (found.is_deleted and not by_rule):
+            yield f"nobody is told that it was deleted here and kept there: {[*map(str, deletes), *unseen]}"
+        if deletes and (by_rule or not disputed) and not found.is_deleted and not frozen:
+            yield f"it is alive, in spite of {[str(one) for one in deletes]}"
+
+    def _unseen_by(self, deletes: Sequence[Write]) -> list[str]:
+        """Return what stands in a field and no delete had seen."""
+        return [
+            f"{write} ({path})"
+            for path, writes in self._by_path.items()
+            if self._rules.of(self.key[0], path).word != "server"
+            for write in writes
+            if not any(one.saw(write, path) for one in deletes) and self._is_current(write, path)
+        ]
+
+    def _is_current(self, write: Write, path: str) -> bool:
+        if write.values[path] is None and self._rules.of(self.key[0], path).word == "set":
+            return False
+        return not any(other.saw(write, path) for other in self.touching(path))
+
+
+def replaces(other: Write, write: Write, path: str, rule: Rule) -> bool:
+    """Whether `other` is somebody who had `write` on the screen and put something else in its place."""
+    if not other.seen & write.bit:
+        return False
+    if other.op == "resolve":
+        return True
+    value = write.values[path]
+    is_item_gone = path not in other.values
+    if rule.word == "once" and value is not None and not is_item_gone and not same(other.values[path], value):
+        return False
+    return path not in other.beside or rule.holds(value, other.before.get(path), write.before.get(path))
+
+
+def _listed(writes: Sequence[Write]) -> list[str]:
+    return [str(one) for one in writes]

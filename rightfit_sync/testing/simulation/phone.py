@@ -1,0 +1,73 @@
+"""A phone in the simulated world: a device with its subject, its clock, and its line to the authority."""
+
+from dataclasses import dataclass, field
+
+from rightfit_sync.errors import RemoteError
+from rightfit_sync.exchange import Call
+from rightfit_sync.testing.simulation.ports import Clock, Response, Session, SimulatedDevice
+from rightfit_sync.testing.simulation.schedule import YEARS_10
+
+MINUTES = 500_000
+"""How far a slow or fast clock is off, in milliseconds."""
+
+_STANDING = 1_700_000_000_000
+
+
+@dataclass
+class Answer:
+    """What came back for a request: bytes of a response, or an error; `life` is the authority's that gave it."""
+
+    body: bytes
+    error: RemoteError | None
+    response_type: type[Response]
+    life: int
+
+
+@dataclass
+class Line:
+    """A sync session under way: the request that waits to be carried up, or the answer that waits to come down."""
+
+    session: Session | None = None
+    call: Call | None = None
+    answer: Answer | None = None
+    is_cut_up: bool = False
+    is_cut_down: bool = False
+
+
+@dataclass
+class Phone:
+    """One device, by a `name` that outlives its device id."""
+
+    name: str
+    device: SimulatedDevice
+    subject: str
+    clock: "PhoneClock"
+    line: Line = field(default_factory=Line)
+    backup: object | None = None
+    is_broken: bool = False
+    ids_seen: str = ""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PhoneClock:
+    """A clock that goes as `way` says (see `schedule.CLOCKS`) around the true time."""
+
+    def __init__(self, true: Clock, way: str) -> None:
+        self._true = true
+        self._reads = 0
+        self.way = way
+
+    @property
+    def is_wild(self) -> bool:
+        """Whether it is off by years, or does not go on."""
+        return self.way in ("behind", "ahead", "strobing", "standing")
+
+    def __call__(self) -> int:
+        """Read the clock."""
+        now = self._true()
+        self._reads += 1
+        jump = (self._reads * 7919 % 11 - 5) * YEARS_10 // 5
+        off = {"slow": -MINUTES, "fast": MINUTES, "behind": -YEARS_10, "ahead": YEARS_10, "strobing": jump}
+        return _STANDING if self.way == "standing" else now + off.get(self.way, 0)

@@ -1,0 +1,86 @@
+"""Running a seed: `run` plays one history to its end and judges it."""
+
+from collections.abc import Collection
+from random import Random
+
+from rightfit_sync.testing.simulation.ending import check, finish, start
+from rightfit_sync.testing.simulation.faults import FAULTS
+from rightfit_sync.testing.simulation.in_memory import InMemoryPorts
+from rightfit_sync.testing.simulation.people import act
+from rightfit_sync.testing.simulation.report import Result
+from rightfit_sync.testing.simulation.scenario import Scenario, prepared
+from rightfit_sync.testing.simulation.schedule import Op, draw
+from rightfit_sync.testing.simulation.wire import advance
+from rightfit_sync.testing.simulation.world import Ports, World
+
+SAMPLE = Scenario()
+"""The sample application."""
+
+IN_MEMORY = InMemoryPorts()
+"""Devices and authority in memory."""
+
+
+def run(
+    seed: int,
+    ops: int = 300,
+    only: Collection[int] | None = None,
+    *,
+    scenario: Scenario = SAMPLE,
+    faults: Collection[str] | None = None,
+    ports: Ports = IN_MEMORY,
+) -> Result:
+    """Play the history of `seed`; `only` keeps to the operations of these numbers, `faults` to these ids."""
+    plan = draw(seed, ops, faults)
+    world = World(plan, prepared(scenario), ports)
+    start(world)
+    kept = None if only is None else set(only)
+    for op in plan.ops:
+        if kept is None or op.number in kept:
+            carry_out(world, op)
+    finish(world)
+    check(world)
+    return Result(
+        seed=seed,
+        ops=ops,
+        only=None if only is None else sorted(only),
+        trace_hash=world.trace_hash,
+        problems=world.problems,
+        story=world.story,
+        counts={name: dict(sorted(counter.items())) for name, counter in world.counts.items()},
+    )
+
+
+def carry_out(world: World, op: Op) -> None:
+    """Carry out one operation, with all its details drawn from its own seed."""
+    random = Random(op.seed)  # noqa: S311
+    phone = world.phones[op.device]
+    world.at(op.number)
+    world.say(f"{op.number} {op.name} {phone}")
+    world.counts["acts"][op.name] += 1
+    if op.name == "write":
+        act(world, phone, random)
+    elif op.name == "sync":
+        for _ in range(random.choice([1, 2, 3, 4, 8])):
+            advance(world, phone, random)
+    elif op.name == "authority":
+        _analyse(world, random)
+    else:
+        FAULTS[op.name](world, phone, random)
+
+
+def _analyse(world: World, random: Random) -> None:
+    """The authority writes a field of its own."""
+    fields = [
+        (key, name)
+        for key in sorted(world.authority.entities())
+        if key[0] in world.scenario.schema.kinds
+        for name, spec in world.scenario.schema.kinds[key[0]].fields.items()
+        if spec.merge == "server"
+    ]
+    if fields:
+        key, name = random.choice(fields)
+        spec = world.scenario.schema.kinds[key[0]].fields[name]
+        value = world.workload.drawn(random, spec)
+        if world.authority.write(key, {name: value}, world.tick()):
+            world.say(f"the authority writes {name} of {key[0]}/{key[1]}")
+            world.watch()

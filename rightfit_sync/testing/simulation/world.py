@@ -1,0 +1,361 @@
+"""The simulated world: phones, an authority, the ledger that watches, and a trace of everything that happens.
+
+Nothing here is drawn by chance: operations bring their own. The time goes on by the number of the operation, so that
+leaving some of them out does not move the others.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from hashlib import blake2b
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from rightfit_sync.causality.dot import Dot, is_authority
+from rightfit_sync.digests import canonical_state
+from rightfit_sync.feed import Row
+from rightfit_sync.ingest.snapshot import Recorded
+from rightfit_sync.records import Alias, Change, Entity, Outcome, digest, rejected
+from rightfit_sync.schema.spec import Schema
+from rightfit_sync.store import Key
+from rightfit_sync.testing.simulation.ledger import Ledger, Rules, Write
+from rightfit_sync.testing.simulation.ledger.book import Kept
+from rightfit_sync.testing.simulation.phone import Phone, PhoneClock
+from rightfit_sync.testing.simulation.ports import (
+    Authorize,
+    Clock,
+    Decided,
+    FreshId,
+    Placed,
+    Request,
+    SimulatedAuthority,
+    SimulatedDevice,
+)
+from rightfit_sync.testing.simulation.scenario import Scenario, older, tags_of
+from rightfit_sync.testing.simulation.schedule import Plan
+from rightfit_sync.testing.simulation.workload import FORBIDDEN, POISON, Workload
+from rightfit_sync.values import Value
+
+_BEGINNING = 1_760_000_000_000
+_OPERATION_MS = 1_000
+
+
+class Stray(NamedTuple):
+    """A request that is still on the wire, after its sender has given up waiting."""
+
+    phone: Phone
+    body: bytes
+    request_type: type[Request]
+
+
+class Ports(Protocol):
+    """Where devices and authorities come from."""
+
+    def device(
+        self, token: str, schema: Schema, subject: str, clock: Clock, fresh_id: FreshId
+    ) -> SimulatedDevice:
+        """Make a device."""
+
+    def authority(self, schema: Schema, authorize: Authorize) -> SimulatedAuthority:
+        """Make an authority."""
+
+
+class World:
+    """One history in the making. `story` tells it; `problems` is what was wrong on the way."""
+
+    def __init__(self, plan: Plan, scenario: Scenario, ports: Ports) -> None:
+        self.plan = plan
+        self.scenario = scenario
+        self.old_schema = older(scenario.schema)
+        self.ledger = Ledger(Rules(msgspec.to_builtins(scenario.schema), scenario.holds))
+        self.workload = Workload(scenario)
+        self.story: list[str] = []
+        self.problems: list[str] = []
+        self.counts: dict[str, Counter[str]] = {
+            name: Counter() for name in ("faults", "policies", "outcomes", "acts", "states")
+        }
+        self.unsighted: set[Key | str] = set()
+        self.strays: list[Stray] = []
+        self.backups: list[tuple[object, Kept, dict[str, tuple[str, ...]]]] = []
+        self.lives = 0
+        self._hash = blake2b(digest_size=16)
+        self._time = _BEGINNING
+        self._by_name: dict[tuple[Dot, str], Write] = {}
+        self._accepted: dict[Dot, Write] = {}
+        self._dots: dict[int, set[Dot]] = {}
+        self._links: dict[Key, set[Key]] = {}
+        self._by_rule: set[Dot] = set()
+        self._owners: dict[str, str] = {}
+        self.retried: dict[tuple[str, Dot, str], Write] = {}
+        self.authority_is_old = plan.is_old
+        schema = self.old_schema if plan.is_old else scenario.schema
+        self.authority = ports.authority(schema, self._authorize)
+        self.tags = tags_of(scenario.schema)
+        self.grants: dict[str, tuple[str, ...]] = {}
+        for number in range(plan.subjects):
+            self.grant(f"subject {number}", self.tags if number == 0 else self.tags[number % 2 :: 2])
+        self.phones = [self._phone(place, ports) for place in range(len(plan.devices))]
+
+    def _phone(self, place: int, ports: Ports) -> Phone:
+        planned = self.plan.devices[place]
+        name, token, subject = f"device {place}", f"device-{place}", f"subject {planned.subject}"
+        clock = PhoneClock(self.tick, planned.clock)
+        schema = self.old_schema if planned.is_old and place else self.scenario.schema
+        self.authority.register(token, subject)
+        device = ports.device(token, schema, subject, clock, self.fresh_ids(name, token))
+        return Phone(name, device, subject, clock)
+
+    def fresh_ids(self, name: str, token: str) -> FreshId:
+        """Return what makes new device ids for a phone."""
+        made = [0]
+
+        def fresh_id() -> str:
+            made[0] += 1
+            device_id = f"{name.replace(' ', '-')}.{made[0]}"
+            self._owners[device_id] = name
+            return device_id
+
+        self._owners.setdefault(token, name)
+        return fresh_id
+
+    def upgrade_authority(self) -> None:
+        """Let the authority serve the schema of the present version."""
+        if self.authority_is_old:
+            self.authority.upgrade(self.scenario.schema)
+            self.authority_is_old = False
+            self.say("the authority serves the new schema")
+
+    @property
+    def schema_version(self) -> int:
+        """The version of the schema that the authority serves."""
+        return (self.old_schema if self.authority_is_old else self.scenario.schema).schema_version
+
+    def rewind(self, phone: Phone) -> None:
+        """An older copy of a phone's disk was put back, or a copy of it begins to live."""
+        present = set[int]()
+        for one in self.phones:
+            for pushed in one.device.pending():
+                write = self.find(pushed.change, pushed.digest)
+                present.update(() if write is None else (write.number,))
+            for listed in one.device.rejected():
+                write = self.find(listed.change, listed.digest)
+                present.update(() if write is None else (write.number,))
+        self.ledger.rewind(phone.name, frozenset(present))
+
+    def add(self, phone: Phone) -> None:
+        """Let another phone join in, a copy of one that there is."""
+        self.phones.append(phone)
+
+    # Telling
+
+    def say(self, sentence: str) -> None:
+        """Tell one thing that happened."""
+        self.story.append(sentence)
+        self._hash.update(sentence.encode())
+
+    def trace(self, body: bytes) -> None:
+        """Let a message count in the trace."""
+        self._hash.update(body)
+
+    @property
+    def trace_hash(self) -> str:
+        """A hash of everything so far: every message, write and outcome."""
+        return self._hash.hexdigest()
+
+    def wrong(self, sentence: str) -> None:
+        """Something is not as it must be."""
+        self.problems.append(sentence)
+
+    def happened(self, fault: str) -> None:
+        """A fault has really happened."""
+        self.counts["faults"][fault] += 1
+
+    def tick(self) -> int:
+        """Read the true time."""
+        self._time += 1
+        return self._time
+
+    def at(self, number: int) -> None:
+        """Let the time of an operation come."""
+        self._time = max(self._time, _BEGINNING + number * _OPERATION_MS)
+
+    # The rules of the simulated application
+
+    def _authorize(self, subject: str, entity: Entity | None, change: Change) -> Outcome | None:
+        values = [patch.value for patch in change.patches.values()]
+        if any(value == POISON for value in values):
+            raise ValueError(POISON)
+        if any(value == FORBIDDEN for value in values):
+            return rejected("forbidden", "not this word")
+        own = self.scenario.authorize
+        outcome = None if own is None else own(subject, entity, change)
+        if outcome is not None:
+            self._by_rule.add(change.dot)
+        return outcome
+
+    def grant(self, subject: str, tags: Collection[str]) -> None:
+        """Give a subject exactly these tags."""
+        if set(self.grants.get(subject, ())) - set(tags):
+            self.unsighted.update(
+                phone.name for phone in getattr(self, "phones", ()) if phone.subject == subject
+            )
+        self.grants[subject] = tuple(sorted(tags))
+        self.authority.grant(subject, tags)
+
+    # Writes by name
+
+    def name(self, change: Change, write: Write, known_as: str | None = None) -> None:
+        """Remember under which dot and digest a write goes."""
+        self._by_name[change.dot, known_as or digest(change)] = write
+        self._dots.setdefault(write.number, set()).add(change.dot)
+
+    def knows(self, change: Change, known_as: str) -> bool:
+        """Whether this change has been told to the ledger."""
+        return (change.dot, known_as) in self._by_name
+
+    def find(self, change: Change, known_as: str) -> Write | None:
+        """Return the write that a change says, under this name or under a former one.
+
+        `known_as` is its digest, empty where that is to be worked out.
+        """
+        known_as = known_as or digest(change)
+        found = self._by_name.get((change.dot, known_as))
+        if found is None and isinstance(change.was, Alias):
+            name = (change.was.dot, change.was.digest)
+            owner = self._owners.get(change.dot.device_id, "")
+            found = self.retried.get((owner, *name)) or self._by_name.get(name)
+            if found is not None:
+                self.name(change, found, known_as)
+        return found
+
+    # Watching the authority
+
+    def watch(self) -> None:
+        """Tell the ledger what the authority has just done."""
+        for fact in self.authority.facts():
+            if isinstance(fact, Decided):
+                self._judge(fact.recorded)
+            elif isinstance(fact, Placed):
+                self.ledger.placed(fact.key, fact.seq, _state(fact.entity))
+            else:
+                self.counts["acts"]["join"] += 1
+                self.say(f"  authority: joins {fact.key[0]}/{fact.key[1]}")
+                self.ledger.joined(fact.key, _state(fact.entity))
+
+    def _judge(self, recorded: Recorded) -> None:
+        change, outcome = recorded.change, recorded.outcome
+        self.say(
+            f"  authority: {change.dot} {outcome.status} {outcome.code} {' '.join(outcome.paths)}".rstrip()
+        )
+        self.counts["outcomes"][
+            outcome.status if outcome.status != "rejected" else f"rejected {outcome.code}"
+        ] += 1
+        write = self.find(change, recorded.digest)
+        if is_authority(change.dot.device_id):
+            self._wrote_itself(change)
+        elif write is None:
+            self.wrong(f"the authority took in {change.dot}, and nobody wrote it")
+        elif outcome.status == "duplicate":
+            former = self._accepted.get(outcome.twin) if outcome.twin is not None else None
+            self.ledger.arrived_before(write, former or write)
+        elif outcome.is_accepted:
+            self._accept(write, change)
+        elif outcome.status == "rejected":
+            self.ledger.rejected(write, outcome.code, by_rule=change.dot in self._by_rule)
+        else:
+            self.ledger.voided(write)
+
+    def _accept(self, write: Write, change: Change) -> None:
+        self.ledger.accepted(write)
+        self._accepted[change.dot] = write
+        for path in write.values:
+            self.counts["policies"][self.ledger.rules.of(write.key[0], path).word] += 1
+        self._note_moves(write)
+        if write.op == "create" and not self._begins_in_sight(write):
+            self.unsighted.add(write.key)
+
+    def _begins_in_sight(self, write: Write) -> bool:
+        """Whether who made a record sees it, from what it wrote there."""
+        subject = next(phone.subject for phone in self.phones if phone.name == write.who)
+        kind = self.scenario.schema.kinds[write.key[0]]
+        filled = {template.format_map(_Blanks(write.values)) for template in kind.audience}
+        return not filled.isdisjoint(self.grants[subject])
+
+    def _wrote_itself(self, change: Change) -> None:
+        key = (change.kind, change.entity_id)
+        values = {
+            path: None if patch.value is msgspec.UNSET else patch.value
+            for path, patch in change.patches.items()
+        }
+        before = {
+            path: None if patch.base is msgspec.UNSET else patch.base
+            for path, patch in change.patches.items()
+        }
+        write = self.ledger.wrote_itself(key, change.op, values, before)
+        self._accepted[change.dot] = write
+        for path in values:
+            self.counts["policies"][self.ledger.rules.of(key[0], path).word] += 1
+        self._note_moves(write)
+
+    def _note_moves(self, write: Write) -> None:
+        """Remember records whose sight a write may have changed: its own, and those that borrow from it."""
+        key = write.key
+        kind = self.scenario.schema.kinds.get(key[0])
+        if kind is None:
+            return
+        names = {path.partition("/")[0] for path in write.values}
+        named = {kind.references[name].kind: write.values[name] for name in names & set(kind.references)}
+        self._links.setdefault(key, set()).update((target, str(one)) for target, one in named.items() if one)
+        is_moved = any(f"{{{name}}}" in template for template in kind.audience for name in names)
+        if is_moved or (named and write.op != "create") or write.op in ("delete", "restore"):
+            holders = {holder for holder, targets in self._links.items() if key in targets}
+            self.unsighted.update({key, *self._links[key], *holders})
+
+    # What screens come to show
+
+    def survey(self, phone: Phone, rows: Sequence[Row], life: int) -> None:
+        """Tell the ledger which rows a phone holds now; `rows` are those that just came, from that life."""
+        screens = self.ledger.screens(phone.name)
+        came = {(row.entity.kind, row.entity.entity_id): row for row in rows}
+        held = phone.device.rows({*screens, *came})
+        for key, row in came.items():
+            if key in held and held[key].seq == row.seq and held[key].entity == row.entity:
+                self.ledger.row_came(phone.name, key, life, row.seq)
+        for key, screen in list(screens.items()):
+            if key not in held and (screen.trunk or screen.own):
+                self.ledger.row_went(phone.name, key, self._in_outbox(phone, key))
+
+    def _in_outbox(self, phone: Phone, key: Key) -> int:
+        return sum(
+            write.bit
+            for write in self.ledger.record(key).these(self.ledger.screen(phone.name, key).own)
+            if any(phone.device.outbox_has(dot) for dot in self._dots.get(write.number, ()))
+        )
+
+    def leave(self, phone: Phone, dots: Collection[tuple[Dot, str]]) -> None:
+        """Writes that were answered, and not accepted as they were, have left the screen if they left the outbox."""
+        for dot, known_as in dots:
+            write = self._by_name.get((dot, known_as))
+            if write is not None and not phone.device.outbox_has(dot):
+                self.ledger.left_screen(phone.name, write)
+
+    def note_names(self, phone: Phone) -> None:
+        """Find out under which names a phone keeps its writes now, after it took a new device id."""
+        for pushed in phone.device.pending():
+            if self.find(pushed.change, pushed.digest) is None:
+                self.wrong(f"{phone} keeps {pushed.change.dot}, and nobody wrote it")
+
+    def rule_word(self, key: Key, path: str) -> str:
+        """Return the merge word that rules a path."""
+        return self.ledger.rules.of(key[0], path).word
+
+
+class _Blanks(dict[str, Value]):
+    """What fills the blanks of a template; a missing one gives a tag that nobody holds."""
+
+    def __missing__(self, name: str) -> str:
+        return f"no {name}"
+
+
+def _state(entity: Entity) -> bytes:
+    return blake2b(canonical_state(entity), digest_size=16).digest()
