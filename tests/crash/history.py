@@ -29,7 +29,7 @@ from tests.crash.authority import (
     over_http,
 )
 from tests.crash.disk_log import Asked, Begins, Committed, Log, Made, Row, Rows, Told, asked, read_log
-from tests.crash.recording import load
+from tests.crash.recording import AS_OPENED, load
 from tests.crash.tables import state_of
 
 PAGES_BETWEEN_CHECKPOINTS: Final = 60
@@ -93,7 +93,8 @@ class Teller:
             clock=self.tick,
             transport=self.http,
         )
-        self.pragma(f"synchronous = {self.synchronous}")
+        if self.synchronous != AS_OPENED:
+            self.pragma(f"synchronous = {self.synchronous}")
         self.pragma(f"wal_autocheckpoint = {PAGES_BETWEEN_CHECKPOINTS}")
         # What an application sees once it has opened its replica is as good as told.
         self.log.mark(Committed(state_of(self.replica._opened.connection)))

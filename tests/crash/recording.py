@@ -15,6 +15,8 @@ from rightfit_client.sqlite import sqlite3
 SOURCE: Final = Path(__file__).with_name("recording_vfs.c")
 CHECKOUT: Final = Path(__file__).parents[2]
 HEADER: Final = "sqlite3ext.h"
+AS_OPENED: Final = "as_opened"
+"""In place of a `PRAGMA synchronous`: what the SDK has chosen."""
 VARIABLE: Final = "RIGHTFIT_DISK_LOG"
 NAME: Final = "replica.db"
 WHOLE: Final = ("first", "second")
@@ -44,7 +46,7 @@ def load(extension: Path) -> None:
     connection.close()
 
 
-def record(extension: Path, folder: Path, parts: Iterable[str], synchronous: str = "FULL") -> Path:
+def record(extension: Path, folder: Path, parts: Iterable[str], synchronous: str = AS_OPENED) -> Path:
     """Play these parts of the history in `folder`, each in a process of its own, and return the log.
 
     They go on from the replica and the log that are in `folder`.
