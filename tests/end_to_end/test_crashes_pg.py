@@ -1,156 +1,37 @@
-"""kill -9 of a replica's process, or of the server's, at random points: nothing that was durable is lost.
+"""kill -9 of a replica's process at random points: nothing that was durable is lost.
 
-Judged by the journals that the writers keep outside the SDK, and by the audit of the database.
+Of the servers' processes: tests/proof/test_server_kill_pg.py.
 """
 
-import random
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from rightfit_server.audit.audit import audit
-from rightfit_server.demo.link import Link
-from rightfit_server.demo.performance import Verdict, judge
-from rightfit_server.demo.person import Person
 from rightfit_server.demo.stack import Stack
-from rightfit_server.domain.schema import SCHEMA
-from rightfit_server.operations.devices import enter_device
-from rightfit_server.ports.replica import open_replica
-from rightfit_server.postgres.administration import create_tenant
+from tests.end_to_end.writers import Writers, check
 
 pytestmark = pytest.mark.xdist_group("crashes")
-
-WRITER = Path(__file__).with_name("writer.py")
-NAMES = ("ann", "bob")
-TAGS = frozenset({"landlord"})
-STEPS = 90
-
-
-class Writers:
-    """Two replica processes against one server; each can be killed and started again on the same file."""
-
-    def __init__(self, stack: Stack, folder: Path, seed: int) -> None:
-        self.stack = stack
-        self.tenant_id = f"crash{seed}"
-        self.folder = folder / self.tenant_id
-        self.folder.mkdir()
-        self.chance = random.Random(seed)
-        with stack.connect() as connection:
-            create_tenant(connection, self.tenant_id)
-        self.tokens = {name: self._token(name) for name in (*NAMES, "office")}
-        self.running: dict[str, subprocess.Popen[str]] = {}
-        self.killed = 0
-        self._starts = 0
-        self._set_the_scene()
-
-    def _token(self, name: str) -> str:
-        return enter_device(self.stack.database(), self.tenant_id, name, sorted(TAGS)).token
-
-    def person(self, name: str, link: Link) -> Person:
-        path = self.folder / f"{name}.db"
-        replica = open_replica(path, schema=SCHEMA, url=link.url, token=self.tokens[name])
-        return Person(name, name, TAGS, replica, path, SCHEMA, link)
-
-    def _set_the_scene(self) -> None:
-        with Link(*self.stack.address) as link:
-            office = self.person("office", link)
-            place = office.insert("property", {"street": "Quay Road"})
-            for number in range(3):
-                office.insert(
-                    "work_order", {"title": f"Job {number}", "property_id": place[1], "cost_pence": 100}
-                )
-            office.sync()
-            office.close()
-
-    def start(self, name: str, steps: int = STEPS) -> subprocess.Popen[str]:
-        self._starts += 1
-        host, port = self.stack.address
-        command = [sys.executable, str(WRITER), str(self.folder), name, self.tokens[name], host, str(port)]
-        process = subprocess.Popen(
-            [*command, str(self._starts), str(steps)], stdout=subprocess.PIPE, text=True, bufsize=1
-        )
-        self.running[name] = process
-        return process
-
-    def watch(self, name: str, lines: int) -> bool:
-        """Read so many lines of a writer; return whether it is still at work."""
-        output = self.running[name].stdout
-        assert output is not None
-        return all(output.readline() for _ in range(lines))
-
-    def kill(self, name: str) -> None:
-        """Kill a writer, which may have finished just before."""
-        self.running[name].kill()
-        code = self.end(name)
-        assert code in (0, -signal.SIGKILL)
-        self.killed += code != 0
-
-    def end(self, name: str) -> int:
-        process = self.running.pop(name)
-        process.communicate()
-        return process.returncode
-
-    def verdict(self) -> Verdict:
-        """Let everybody send and fetch everything, and judge."""
-        for name in (*NAMES, *NAMES):
-            self.start(name, 0)
-            assert self.end(name) == 0
-        people = []
-        with Link(*self.stack.address) as link:
-            for name in ("office", *NAMES):
-                person = self.person(name, link)
-                person.sync()
-                person.close()
-                people.append(person)
-        return judge(self.stack, people, self.tenant_id)
 
 
 @pytest.fixture(params=[1, 2])
 def writers(request: pytest.FixtureRequest, stack: Stack, folder: Path) -> Iterator[Writers]:
-    made = Writers(stack, folder, request.param + 10 * ("F14" in request.node.name))
+    made = Writers(stack, folder, request.param)
     yield made
-    for name in list(made.running):
-        made.running[name].kill()
-        made.end(name)
-
-
-def check(writers: Writers) -> None:
-    verdict = writers.verdict()
-    assert verdict.account.lost() == []
-    assert verdict.differing == {"office": [], "ann": [], "bob": []}
-    assert len(verdict.account.fates) > 40, "too little was written to prove anything"
-    report = audit(writers.stack.owner_url, writers.tenant_id, SCHEMA)
-    assert list(report.findings) == []
+    made.end_all()
 
 
 def test_F03_a_replica_that_is_killed_loses_nothing(writers: Writers) -> None:
-    for name in NAMES:
+    for name in writers.names:
         writers.start(name)
     for _ in range(6):
-        name = writers.chance.choice(NAMES)
+        name = writers.chance.choice(writers.names)
         if writers.watch(name, writers.chance.randrange(1, 25)):
             writers.kill(name)
         else:
             assert writers.end(name) == 0
         writers.start(name)
-    for name in NAMES:
+    for name in writers.names:
         assert writers.end(name) == 0
     assert writers.killed
-    check(writers)
-
-
-def test_F14_a_server_that_is_killed_loses_nothing(writers: Writers) -> None:
-    for _ in range(2):
-        for name in NAMES:
-            writers.start(name)
-        writers.watch(writers.chance.choice(NAMES), writers.chance.randrange(5, 40))
-        writers.stack.send(signal.SIGKILL)
-        assert writers.stack.wait() == -signal.SIGKILL
-        writers.stack.start()
-        for name in NAMES:
-            assert writers.end(name) == 0
     check(writers)

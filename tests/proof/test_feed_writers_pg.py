@@ -12,7 +12,7 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from random import Random
 
 import anyio
@@ -189,7 +189,8 @@ async def terminate(database: Database, random: Random, is_over: asyncio.Event) 
             if found:
                 await connection.execute("SELECT pg_terminate_backend(%s)", random.choice(found))
                 count += 1
-            await asyncio.sleep(TERMINATE_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(is_over.wait(), TERMINATE_SECONDS)
     return count
 
 
