@@ -212,6 +212,7 @@ async def ingest(database: Database, anyio_backend: str) -> AsyncIterator[Ingest
         await storage.close()
 
 
+@pytest.mark.timeout(300 + 2 * SECONDS)
 async def test_readers_miss_nothing_of_eight_writers_whose_pushes_are_rolled_back(
     world: World, ingest: Ingest, database: Database
 ) -> None:

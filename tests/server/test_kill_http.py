@@ -191,6 +191,7 @@ def service(reachable_directory: Path) -> Iterator[Service]:
 
 
 @pytest.mark.anyio
+@pytest.mark.timeout(300 + 30 * ROUNDS)
 async def test_F14_killed_in_the_midst_of_pushes_each_is_wholly_in_or_out(service: Service) -> None:
     random = Random(14)
     with psycopg.connect(service.database.owner_url) as connection:
