@@ -26,7 +26,8 @@ def test_F04_a_commit_that_is_not_synced_loses_edits_and_the_judge_says_so(
     print("synchronous=NORMAL:", tally.said(past))
     assert any("is nowhere" in problem for problem in tally.problems)
     assert any("will be spent again" in problem for problem in tally.problems)
-    assert verdicts(tally) == {"lost:", "lost"}
+    # An SDK that looks closer than SQLite may refuse such a file; none may show something that never was.
+    assert verdicts(tally) - {"broken:"} == {"lost:", "lost"}
 
 
 def test_F04_where_nothing_is_synced_files_break_and_the_judge_says_so(
