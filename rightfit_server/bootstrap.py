@@ -12,15 +12,19 @@ import structlog
 from litestar import Litestar
 from litestar.datastructures import State
 
+from rightfit_server.accounts.entering import Entering
 from rightfit_server.accounts.presence import Presence
 from rightfit_server.accounts.tokens import Tokens
-from rightfit_server.feed.cursors import Cursors
-from rightfit_server.feed.pages import Feed
+from rightfit_server.feed.cursors import Cursors, Seals
+from rightfit_server.feed.differences import Comparing
+from rightfit_server.feed.lineage import Lineage
+from rightfit_server.feed.pages import Feed, RowMaker
 from rightfit_server.feed.waiting import Waiting
 from rightfit_server.http.access_log import access_log
 from rightfit_server.http.problems import HANDLERS
 from rightfit_server.http.routes import HANDLED
 from rightfit_server.http.services import Services
+from rightfit_server.ingest.offers import Offers
 from rightfit_server.ingest.service import Ingest
 from rightfit_server.ports.application import Application
 from rightfit_server.ports.storage import Storage, UnavailableError
@@ -56,13 +60,19 @@ def build_services(
     store = storage or PostgresStorage(make_pool(settings))
     keys = signing_keys(settings.signing_keys)
     ingest = Ingest(store, chosen)
+    cursors, seals = Cursors(keys), Seals(keys)
+    lineage, rows = Lineage(store, cursors), RowMaker(seals)
     return Services(
         settings=settings,
         application=chosen,
         storage=store,
         tokens=Tokens(keys, settings.token_seconds),
+        entering=Entering(store),
         ingest=ingest,
-        feed=Feed(store, Cursors(keys)),
+        offers=Offers(store, chosen, seals),
+        lineage=lineage,
+        feed=Feed(store, lineage, cursors, rows),
+        comparing=Comparing(store, lineage, cursors, rows),
         waiting=Waiting(settings.poll_seconds),
         resolve=Resolve(store, ingest, chosen.schema),
         presence=Presence(store),

@@ -1,33 +1,62 @@
-"""Signing cursors: with a key of their own, drawn from the newest signing key; older keys still verify."""
+"""Signing what devices keep for us: cursors, and the seals of rows, each with keys of their own.
+
+They are drawn from the signing keys: the newest one signs, older ones still verify. What signs tokens signs nothing
+else.
+"""
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
-from rightfit_server.ports.storage import Identity
+from rightfit_sync.digests import canonical_state
 from rightfit_sync.errors import RemoteError
+from rightfit_sync.records import Entity
 from rightfit_sync.wire.cursor import Cursor, sign, verify
+from rightfit_sync.wire.seal import seal_state
+
+
+def _drawn(keys: Mapping[str, bytes], purpose: bytes) -> Sequence[bytes]:
+    return [hmac.digest(key, purpose, "sha256") for key in keys.values()]
 
 
 class Cursors:
     """Signs and verifies. `keys` are the signing keys by name, the newest first."""
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
-        # A key of their own: what signs tokens signs nothing else.
-        self._keys = [hmac.digest(key, b"rightfit cursor", "sha256") for key in keys.values()]
+        self._keys = _drawn(keys, b"rightfit cursor")
 
     def sign(self, cursor: Cursor) -> str:
         """Return the opaque form of `cursor`."""
         return sign(cursor, self._keys[0])
 
-    def verify(self, opaque: str, identity: Identity) -> Cursor:
-        """Return the content of `opaque`.
+    def verify(self, opaque: str, tenant_id: str, device_ids: Collection[str]) -> Cursor:
+        """Return the content of `opaque`; `device_ids` are all those of the replica.
 
         Raises `RemoteError` `cursor_invalid` (400), `cursor_foreign` (403).
         """
         for key in self._keys[:-1]:
             try:
-                return verify(opaque, key, tenant_id=identity.tenant_id, device_ids=[identity.device_id])
+                return verify(opaque, key, tenant_id=tenant_id, device_ids=device_ids)
             except RemoteError as error:
                 if error.code != "cursor_invalid":
                     raise
-        return verify(opaque, self._keys[-1], tenant_id=identity.tenant_id, device_ids=[identity.device_id])
+        return verify(opaque, self._keys[-1], tenant_id=tenant_id, device_ids=device_ids)
+
+
+class Seals:
+    """Seals states, and tells genuine seals. `keys` are the signing keys by name, the newest first."""
+
+    def __init__(self, keys: Mapping[str, bytes]) -> None:
+        self._keys = _drawn(keys, b"rightfit seal")
+
+    def seal(self, state: bytes, tenant_id: str) -> bytes:
+        """Return the seal of a state as stored (`digests.canonical_state`)."""
+        return seal_state(state, self._keys[0], tenant_id)
+
+    def is_genuine(self, entity: Entity, given: bytes, tenant_id: str) -> bool:
+        """Whether this server once gave the seal `given` with this very state of `entity`, in this tenant."""
+        try:
+            state = canonical_state(entity)
+        except (TypeError, ValueError, ArithmeticError, RecursionError):
+            # What cannot be encoded (half a character, keys of different types) was never stored here.
+            return False
+        return any(hmac.compare_digest(given, seal_state(state, key, tenant_id)) for key in self._keys)

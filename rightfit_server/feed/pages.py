@@ -13,16 +13,21 @@ a grant which is taken back meanwhile does not leave its place to another. A pag
 one takes along what one of its transactions changed elsewhere, as it is now, so that no transaction is
 ever seen in half.
 
+A page of no rows (`rows_max` 0) stays where it is, and tells in its cursor how far the feed has come;
+so does every page that is not the last, so that what a device was told once cannot be taken back
+unnoticed (see `lineage`).
+
 Cursors: B08 of docs/explanation/faults.md. Loss of access: semantics, section 7.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
-from rightfit_server.feed.cursors import Cursors
+from rightfit_server.feed.cursors import Cursors, Seals
+from rightfit_server.feed.lineage import Lineage
 from rightfit_server.ports.storage import FeedRow, FeedTransaction, Identity, Storage, Viewer
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.feed import GENESIS, Evicted, Page, Row, cut
@@ -54,55 +59,64 @@ class _Piece(NamedTuple):
 class Feed:
     """Cuts pages."""
 
-    def __init__(self, storage: Storage, cursors: Cursors) -> None:
+    def __init__(self, storage: Storage, lineage: Lineage, cursors: Cursors, rows: "RowMaker") -> None:
         self._storage = storage
+        self._lineage = lineage
         self._cursors = cursors
+        self._rows = rows
 
     async def pull(self, identity: Identity, cursor: str | None, rows_max: int) -> Pulled:
-        """Return the next page after `cursor` (None: the first one), of about `rows_max` rows.
+        """Return the next page after `cursor` (None: the first one), of about `rows_max` rows; 0 asks for none.
 
         Raises `RemoteError`: 400 `cursor_invalid`, 403 `cursor_foreign`, 409 `epoch_changed`, 410
         `cursor_expired`.
         """
-        if not 1 <= rows_max <= ROWS_PER_PAGE_MAX:
-            raise RemoteError("invalid_message", f"rows_max is 1 to {ROWS_PER_PAGE_MAX}", path="rows_max")
+        if not 0 <= rows_max <= ROWS_PER_PAGE_MAX:
+            raise RemoteError("invalid_message", f"rows_max is 0 to {ROWS_PER_PAGE_MAX}", path="rows_max")
         async with self._storage.feed(identity.tenant_id) as transaction:
             viewer = await transaction.viewer(identity)
-            place = await self._place(transaction, viewer, identity, cursor)
-            cutter = _Cutter(transaction, viewer, rows_max)
-            piece = await cutter.next(place)
-            page = await cutter.page(place, piece)
-        signed = replace(page, cursor=self._cursors.sign(piece.cursor))
+            place = await self._lineage.place(transaction, viewer, identity, cursor)
+            position = viewer.position
+            if not rows_max:
+                piece, page = _Piece((), place, is_last=False), Page("", sorted(viewer.tags), more=True)
+            elif cursor is not None and place.seq < position.purge_horizon:
+                message = "deleted records after this cursor are forgotten: push, then compare the copy"
+                raise RemoteError("cursor_expired", message, status=410, path="cursor")
+            else:
+                cutter = _Cutter(transaction, viewer, identity.tenant_id, rows_max, self._rows)
+                piece = await cutter.next(place)
+                page = await cutter.page(place, piece)
+        after = piece.cursor.heard_of(position.head, position.chain)
+        signed = replace(page, cursor=self._cursors.sign(after))
         is_news = bool(page.rows or page.evicted or page.more or cursor is None)
         is_news = is_news or viewer.tags_seq > place.tags_seq
-        return Pulled(signed, place.seq, viewer.position.epoch, is_news)
+        return Pulled(signed, place.seq, position.epoch, is_news)
 
-    async def _place(
-        self, transaction: FeedTransaction, viewer: Viewer, identity: Identity, opaque: str | None
-    ) -> Cursor:
-        position = viewer.position
-        if opaque is None:
-            names = (identity.tenant_id, identity.device_id, position.epoch)
-            return Cursor(*names, seq=0, chain=GENESIS, tags_seq=position.head)
-        cursor = self._cursors.verify(opaque, identity)
-        chain = position.chain if cursor.seq == position.head else await transaction.chain_at(cursor.seq)
-        is_known = chain == cursor.chain or (cursor.seq == 0 and cursor.chain == GENESIS)
-        if cursor.epoch != position.epoch or cursor.seq > position.head or not is_known:
-            message = "the server was restored from a backup since: offer what you have, then pull anew"
-            raise RemoteError("epoch_changed", message, status=409, path="cursor")
-        if cursor.seq < position.purge_horizon:
-            message = "deleted records after this cursor are forgotten: push, then rebuild the copy"
-            raise RemoteError("cursor_expired", message, status=410, path="cursor")
-        return cursor
+
+class RowMaker:
+    """Makes rows for the wire of rows as stored."""
+
+    def __init__(self, seals: Seals) -> None:
+        self._seals = seals
+
+    def row(self, row: FeedRow, tags: Collection[str], tenant_id: str) -> Row:
+        """Return `row` as a subject that holds `tags` is told it, with its seal."""
+        shared = sorted({*tags}.intersection(row.audience))
+        seal = self._seals.seal(row.state, tenant_id)
+        return Row(row.seq, _decode_entity(row.state), shared, row.orphans, row.suggestions, seal)
 
 
 class _Cutter:
     """Cuts one page inside one transaction."""
 
-    def __init__(self, transaction: FeedTransaction, viewer: Viewer, rows_max: int) -> None:
+    def __init__(
+        self, transaction: FeedTransaction, viewer: Viewer, tenant_id: str, rows_max: int, rows: RowMaker
+    ) -> None:
         self._transaction = transaction
         self._viewer = viewer
+        self._tenant_id = tenant_id
         self._rows_max = rows_max
+        self._rows = rows
 
     async def next(self, place: Cursor) -> _Piece:
         """Return what follows `place`: what was granted below it first, as far as there is any."""
@@ -142,7 +156,7 @@ class _Cutter:
             )
             return _Piece(rows, end, is_last=True)
         seq = rows[size - 1].commit_seq
-        chain = await self._transaction.chain_at(seq) or GENESIS
+        chain = (await self._transaction.chains([seq])).get(seq, GENESIS)
         end = replace(place, seq=seq, chain=chain, tags_seq=position.head, backfill=None)
         return _Piece(rows[:size], end, is_last=False)
 
@@ -163,7 +177,7 @@ class _Cutter:
         return Page(
             cursor="",
             tags=sorted(tags),
-            rows=[self._row(row) for row in visible],
+            rows=[self._rows.row(row, tags, self._tenant_id) for row in visible],
             evicted=gone,
             more=not piece.is_last and (remaining > 0 or self._is_behind(piece.cursor, position.head)),
             remaining=remaining,
@@ -187,7 +201,3 @@ class _Cutter:
             held.update(wave)
             found += fresh
         return found
-
-    def _row(self, row: FeedRow) -> Row:
-        shared = sorted(self._viewer.tags.intersection(row.audience))
-        return Row(row.seq, _decode_entity(row.state), shared, row.orphans, row.suggestions)

@@ -23,7 +23,13 @@ from rightfit_server.http.problems import PROBLEM_JSON, TITLES, problem_of
 from rightfit_server.resolve.service import Resolved
 from rightfit_sync.schema.spec import Schema
 from rightfit_sync.wire.codec import JSON, MSGPACK
-from rightfit_sync.wire.messages import Problem, SyncRequest, SyncResponse
+from rightfit_sync.wire.messages import (
+    Problem,
+    ReconcileRequest,
+    ReconcileResponse,
+    SyncRequest,
+    SyncResponse,
+)
 
 _REF = "#/components/schemas/{name}"
 
@@ -70,6 +76,16 @@ OPERATIONS: Sequence[Operation] = (
     _exchange("/v1/sync", "Push changes, pull a page", [410], _WAIT),
     _exchange("/v1/push", "Push changes", [], {}),
     _exchange("/v1/pull", "Pull a page", [410], _WAIT),
+    Operation(
+        "post",
+        "/v1/reconcile",
+        "Compare a copy, and give back what a restore has lost",
+        ReconcileResponse,
+        examples.COMPARED,
+        takes=ReconcileRequest,
+        example_taken=examples.COMPARE,
+        problems=(*_BODY_PROBLEMS, 403, 409),
+    ),
     Operation("get", "/v1/schema", "The schema of the records", Schema, {"schema_version": 1, "kinds": {}}),
     Operation(
         "get",
@@ -102,7 +118,6 @@ OPERATIONS: Sequence[Operation] = (
         problems=(400, 404),
         query=_LIST,
     ),
-    Operation("post", "/v1/devices", "A new device id for this replica", Token, examples.TOKEN, status=201),
     Operation("post", "/v1/token", "A fresh token for this device", Token, examples.TOKEN),
     Operation("get", "/health/live", "Is the process alive?", Health, Health("live"), is_open=True),
     Operation("get", "/health/ready", "Can requests be served?", Health, Health("ready"), is_open=True),

@@ -5,10 +5,14 @@ from typing import Any, TypeAlias
 import msgspec
 from litestar import Request
 
+from rightfit_server.accounts.entering import Entering
 from rightfit_server.accounts.presence import Presence
 from rightfit_server.accounts.tokens import Tokens
+from rightfit_server.feed.differences import Comparing
+from rightfit_server.feed.lineage import Lineage
 from rightfit_server.feed.pages import Feed
 from rightfit_server.feed.waiting import Waiting
+from rightfit_server.ingest.offers import Offers
 from rightfit_server.ingest.service import Ingest
 from rightfit_server.ports.application import Application
 from rightfit_server.ports.storage import Storage
@@ -25,8 +29,12 @@ class Services(msgspec.Struct, frozen=True):
     application: Application
     storage: Storage
     tokens: Tokens
+    entering: Entering
     ingest: Ingest
+    offers: Offers
+    lineage: Lineage
     feed: Feed
+    comparing: Comparing
     waiting: Waiting
     resolve: Resolve
     presence: Presence

@@ -1,21 +1,23 @@
 """The exchange: changes up, receipts and a page of the feed down. `/v1/push` and `/v1/pull` are its halves.
 
 With `?wait=<seconds>` a request that has nothing to push, and for which there is nothing, is held until
-there is.
+there is. Whether device and server share their past is looked at before anything of the push is taken in.
 """
 
 import asyncio
+from functools import partial
 
 from litestar import Response, post
 
 from rightfit_server.feed.pages import Pulled
 from rightfit_server.http.bodies import asked_type, read, write
-from rightfit_server.http.caller import identify
+from rightfit_server.http.caller import answered, identify, writing_as
+from rightfit_server.http.protocol import check_protocol
 from rightfit_server.http.services import AnyRequest, Services, services_of
 from rightfit_server.ingest.service import Answer
-from rightfit_server.ports.storage import Identity
+from rightfit_server.ports.storage import Chains, Identity, Viewer
 from rightfit_sync.errors import RemoteError
-from rightfit_sync.limits import PROTOCOL_VERSION, PROTOCOL_VERSIONS_SPOKEN
+from rightfit_sync.limits import PROTOCOL_VERSION
 from rightfit_sync.wire.messages import Deferred, SyncRequest, SyncResponse
 
 
@@ -38,17 +40,21 @@ async def pull(request: AnyRequest) -> Response[bytes]:
 
 
 async def _exchange(request: AnyRequest, *, is_pushing: bool, is_pulling: bool) -> Response[bytes]:
-    services, identity = services_of(request), identify(request)
+    services, caller = services_of(request), identify(request)
     wait_seconds = _wait_seconds(request, services)
     message = await read(request, SyncRequest)
-    _check_protocol(message)
+    check_protocol(message.protocol_version)
     if message.changes and not is_pushing:
         raise RemoteError("invalid_message", "a pull carries no changes: use /v1/sync", path="changes")
-    answer = await _push(services, identity, message) if message.changes else None
+    identity = writing_as(caller, message.device_id)
+    ask = _Asked(services, identity, message)
+    answer = await answered(services, identity, ask.push) if message.changes else None
     pulled = None
-    if is_pulling and message.rows_max:
-        pulled = await _pull(services, identity, message, 0 if answer else wait_seconds)
-    epoch = answer.epoch if answer else pulled.epoch if pulled else await _epoch(services, identity)
+    if is_pulling:
+        pulled = await answered(services, identity, partial(ask.pull, 0 if answer else wait_seconds))
+    epoch = (
+        answer.epoch if answer else pulled.epoch if pulled else await answered(services, identity, ask.epoch)
+    )
     schema = services.application.schema
     response = SyncResponse(
         protocol_version=min(message.protocol_version, PROTOCOL_VERSION),
@@ -60,13 +66,6 @@ async def _exchange(request: AnyRequest, *, is_pushing: bool, is_pulling: bool) 
         page=pulled.page if pulled else None,
     )
     return write(request, response, default=asked_type(request))
-
-
-def _check_protocol(message: SyncRequest) -> None:
-    oldest = min(PROTOCOL_VERSIONS_SPOKEN)
-    if message.protocol_version < oldest:
-        text = f"version {message.protocol_version} is spoken no more, the oldest is {oldest}: update the app"
-        raise RemoteError("protocol_too_old", text, path="protocol_version")
 
 
 def _wait_seconds(request: AnyRequest, services: Services) -> float:
@@ -83,24 +82,36 @@ def _wait_seconds(request: AnyRequest, services: Services) -> float:
     return seconds
 
 
-async def _push(services: Services, identity: Identity, message: SyncRequest) -> Answer:
-    answer = await services.ingest.push(identity, message.changes)
-    if answer.head is not None:
-        services.waiting.wake(identity.tenant_id)
-    return answer
+class _Asked:
+    """One exchange, for one device: each half of it is done in a transaction that begins with its cursor."""
 
+    def __init__(self, services: Services, identity: Identity, message: SyncRequest) -> None:
+        self._services = services
+        self._identity = identity
+        self._message = message
 
-async def _pull(services: Services, identity: Identity, message: SyncRequest, wait_seconds: float) -> Pulled:
-    clock = asyncio.get_running_loop().time
-    deadline = clock() + wait_seconds
-    pulled = await services.feed.pull(identity, message.cursor, message.rows_max)
-    await services.presence.note(identity, pulled.acknowledged_seq)
-    while not pulled.is_news and clock() < deadline and not services.waiting.is_closed:
-        await services.waiting.wait(identity.tenant_id, deadline - clock())
-        pulled = await services.feed.pull(identity, message.cursor, message.rows_max)
-    return pulled
+    async def push(self) -> Answer:
+        answer = await self._services.ingest.push(self._identity, self._message.changes, self._guard)
+        if answer.head is not None:
+            self._services.waiting.wake(self._identity.tenant_id)
+        return answer
 
+    async def _guard(self, transaction: Chains, viewer: Viewer) -> None:
+        await self._services.lineage.place(transaction, viewer, self._identity, self._message.cursor)
 
-async def _epoch(services: Services, identity: Identity) -> str:
-    async with services.storage.records(identity.tenant_id) as transaction:
-        return (await transaction.viewer(identity)).position.epoch
+    async def pull(self, wait_seconds: float) -> Pulled:
+        services, message = self._services, self._message
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + wait_seconds
+        pulled = await services.feed.pull(self._identity, message.cursor, message.rows_max)
+        await services.presence.note(self._identity, pulled.acknowledged_seq)
+        while not pulled.is_news and clock() < deadline and not services.waiting.is_closed:
+            await services.waiting.wait(self._identity.tenant_id, deadline - clock())
+            pulled = await services.feed.pull(self._identity, message.cursor, message.rows_max)
+        return pulled
+
+    async def epoch(self) -> str:
+        async with self._services.storage.feed(self._identity.tenant_id) as transaction:
+            viewer = await transaction.viewer(self._identity)
+            await self._guard(transaction, viewer)
+        return viewer.position.epoch

@@ -12,13 +12,14 @@ from rightfit_server.ports.storage import IngestTransaction, Pusher, StoredEntit
 from rightfit_sync.causality.dot import AUTHORITY_PREFIX, Dot, is_authority
 from rightfit_sync.ingest.snapshot import Key, NeedMore, Pushed, Receipt, Snapshot, wanted
 from rightfit_sync.records import Alias, Entity
+from rightfit_sync.references import references
 from rightfit_sync.schema.spec import Schema
 
 _LIFE_OPS = frozenset({"delete", "restore", "resolve"})
 
 
 class Loaded:
-    """The growing snapshot of one push."""
+    """The growing snapshot of one push; `collected` are missing records whose tombstones were collected."""
 
     def __init__(
         self, transaction: IngestTransaction, schema: Schema, pusher: Pusher, push: Sequence[Pushed]
@@ -33,6 +34,7 @@ class Loaded:
         self._referrers: dict[Key, list[Key]] = {}
         self._referred = {one.kind for kind in schema.kinds.values() for one in kind.references.values()}
         self.stored: dict[Key, StoredEntity] = {}
+        self.collected: set[Key] = set()
 
     async def begin(self) -> None:
         """Load what the push names."""
@@ -43,6 +45,18 @@ class Loaded:
         await self._load(keys)
         ending = {(one.change.kind, one.change.entity_id) for one in self._push if one.change.op in _LIFE_OPS}
         await self._load_referrers([key for key in sorted(ending) if key in self.stored])
+
+    async def begin_joining(self, offered: Sequence[Entity]) -> None:
+        """Load what offered states name, what that names in turn, and who refers to it."""
+        keys = {(entity.kind, entity.entity_id) for entity in offered}
+        named = {target for entity in offered for target in self._targets(entity)}
+        await self._load(keys | named)
+        present = [self.stored[key].entity for key in keys if key in self.stored]
+        await self._load({target for entity in present for target in self._targets(entity)})
+        await self._load_referrers(sorted(keys), is_deleting=False)
+
+    def _targets(self, entity: Entity) -> set[Key]:
+        return {(one.kind, one.entity_id) for one in references(entity, self._schema)}
 
     async def add(self, need: NeedMore) -> None:
         """Load what `decide` found missing."""
@@ -55,8 +69,11 @@ class Loaded:
         storable = sorted(key for key in fresh if all(map(is_storable_name, key)))
         if storable:
             self.stored.update(await self._transaction.lock(storable))
+        missing = [key for key in storable if key not in self.stored]
+        if missing and self._pusher.viewer.position.purge_horizon:
+            self.collected |= await self._transaction.collected(missing)
 
-    async def _load_referrers(self, targets: Collection[Key]) -> None:
+    async def _load_referrers(self, targets: Collection[Key], *, is_deleting: bool = True) -> None:
         """Load who refers to `targets`, and, where a delete would cascade, who refers to those."""
         wave = [key for key in targets if key[0] in self._referred and key not in self._referrers]
         self._referrers.update({key: [] for key in targets if key not in self._referrers})
@@ -65,7 +82,8 @@ class Loaded:
             self._referrers.update(found)
             holders = sorted({holder for queue in found.values() for holder in queue})
             await self._load(holders)
-            wave = [holder for holder in holders if self._cascades(holder) and holder not in self._referrers]
+            beyond = holders if is_deleting else ()
+            wave = [holder for holder in beyond if self._cascades(holder) and holder not in self._referrers]
             self._referrers.update({key: [] for key in wave})
 
     def _cascades(self, holder: Key) -> bool:
@@ -89,6 +107,7 @@ class Loaded:
             aliases=self._aliases,
             referrers=self._referrers,
             orphans={key: stored.orphans for key, stored in self.stored.items()},
+            is_restored=position.is_restored,
         )
 
     def _entity(self, key: Key) -> Entity | None:

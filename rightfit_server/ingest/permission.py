@@ -14,24 +14,35 @@ from rightfit_server.ingest.shape import name_problem
 from rightfit_server.ports.application import Application, Subject
 from rightfit_server.ports.storage import StoredEntity
 from rightfit_sync.audience import own_tags
+from rightfit_sync.causality.dot import Dot
 from rightfit_sync.ingest.snapshot import Key
 from rightfit_sync.records import Change, Entity, Outcome, rejected
 from rightfit_sync.references import references
 
 
 class Permission:
-    """The `authorize` of one decision; it remembers what the push has created so far."""
+    """The `authorize` of one decision; it remembers what the push has created so far.
+
+    `poison` are changes whose effects the application could not name, each with what it raised.
+    """
 
     def __init__(
-        self, application: Application, subject: Subject, stored: Mapping[Key, StoredEntity]
+        self,
+        application: Application,
+        subject: Subject,
+        stored: Mapping[Key, StoredEntity],
+        poison: Mapping[Dot, Exception],
     ) -> None:
         self._application = application
         self._subject = subject
         self._stored = stored
+        self._poison = poison
         self._created: set[Key] = set()
 
     def authorize(self, before: Entity | None, change: Change) -> Outcome | None:
-        """Return the rejection of `change` on `before`, or None."""
+        """Return the rejection of `change` on `before`, or None; raises what the application could not cope with."""
+        if change.dot in self._poison:
+            raise self._poison[change.dot]
         key = (change.kind, change.entity_id)
         refused = name_problem(change) or self._hidden(key, before, change)
         if refused is None:

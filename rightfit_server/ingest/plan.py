@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from rightfit_server.ingest.document import document
-from rightfit_server.ports.application import Application
+from rightfit_server.ports.application import Application, Effect
 from rightfit_server.ports.storage import (
     ConflictOpened,
     EffectWrite,
@@ -17,25 +17,49 @@ from rightfit_server.ports.storage import (
     StoredEntity,
 )
 from rightfit_sync.apply import apply
+from rightfit_sync.causality.dot import Dot
 from rightfit_sync.conflicts import Conflict, conflicts
+from rightfit_sync.digests import state_digest
 from rightfit_sync.ingest.snapshot import Decision, Key, Recorded
 from rightfit_sync.life import tombstone
-from rightfit_sync.records import Entity
+from rightfit_sync.records import Change, Entity
 from rightfit_sync.references import references
 from rightfit_sync.schema.spec import Schema
 
 _CHANGING = frozenset({"applied", "merged", "conflicted"})
 
 
+class EffectsError(Exception):
+    """The application failed to name the effects of one change; nothing was written."""
+
+    def __init__(self, dot: Dot, failure: Exception) -> None:
+        super().__init__(f"the effects of {dot}: {failure!r}")
+        self.dot = dot
+        self.failure = failure
+
+    def blamed(self, decision: Decision, device_id: str) -> Dot:
+        """Return the device's change to reject for it: the change itself, or the one whose consequence it is.
+
+        Consequences are recorded before their cause.
+        """
+        dots = [recorded.change.dot for recorded in decision.recorded]
+        return next(dot for dot in dots[dots.index(self.dot) :] if dot.device_id == device_id)
+
+
 class Drawn:
-    """What was drawn from a decision, to be completed with audiences."""
+    """What was drawn from a decision, to be completed with audiences; `device_id` is the device that asked for it."""
 
     def __init__(
-        self, decision: Decision, stored: Mapping[Key, StoredEntity], application: Application
+        self,
+        decision: Decision,
+        stored: Mapping[Key, StoredEntity],
+        application: Application,
+        device_id: str,
     ) -> None:
         self._decision = decision
         self._stored = stored
         self._application = application
+        self._device_id = device_id
         self._schema = application.schema
         self._by_key: dict[Key, list[Recorded]] = defaultdict(list)
         for recorded in decision.recorded:
@@ -52,7 +76,7 @@ class Drawn:
         before = _by_id(stored.entity, self._schema, stored.orphans) if stored is not None else {}
         after = _by_id(self._decision.entities[key], self._schema, orphans)
         recorded = self._by_key[key]
-        device_id = recorded[-1].change.dot.device_id if recorded else ""
+        device_id = recorded[-1].change.dot.device_id if recorded else self._device_id
         offered = dict(stored.suggestions) if stored is not None else {}
         for one in recorded:
             offered.update(one.outcome.suggestions)
@@ -66,13 +90,22 @@ class Drawn:
         ]
 
     def effects(self) -> list[EffectWrite]:
-        """Return the side effects of every change that was accepted for the first time, in its order."""
+        """Return the side effects of every change that was accepted for the first time, in its order.
+
+        Raises `EffectsError` where the application fails on one.
+        """
         return [
             EffectWrite(effect, recorded.change.dot)
             for key, queue in self._by_key.items()
             for before, after, recorded in self._steps(key, queue)
-            for effect in self._application.effects(before, after, recorded.change)
+            for effect in self._effects_of(before, after, recorded.change)
         ]
+
+    def _effects_of(self, before: Entity | None, after: Entity, change: Change) -> Sequence[Effect]:
+        try:
+            return self._application.effects(before, after, change)
+        except Exception as failure:
+            raise EffectsError(change.dot, failure) from failure
 
     def _steps(self, key: Key, queue: Sequence[Recorded]) -> Iterable[tuple[Entity | None, Entity, Recorded]]:
         stored = self._stored.get(key)
@@ -103,14 +136,16 @@ class Drawn:
         known = {} if stored is None else stored.lost_tags
         held = reference_rows(entity, self._schema)
         unchanged = stored is not None and held == reference_rows(stored.entity, self._schema)
+        orphans = self._decision.orphans.get(key, ())
         return EntityWrite(
             entity=entity,
+            digest=state_digest(entity, orphans),
             document=document(entity, kind),
             own_tags=own,
             neighbour_tags=neighbour_tags,
             lost_tags={tag: seq for tag, seq in known.items() if tag not in present},
             newly_lost=sorted(lost),
-            orphans=self._decision.orphans.get(key, ()),
+            orphans=orphans,
             suggestions=self._suggestions.get(key, {}),
             is_new=stored is None,
             deleted_at=None if gone is None else gone.deleted_at,

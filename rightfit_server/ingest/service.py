@@ -5,27 +5,29 @@ for. Where two transactions get into each other's way, the later one is done aga
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import time
+from typing import TypeAlias, TypeVar
 
 import msgspec
 import structlog
 
-from rightfit_server.ingest.audience import Audiences, gather
+from rightfit_server.feed.lineage import EpochChangedError
+from rightfit_server.ingest.commit_plan import commit_plan
 from rightfit_server.ingest.loading import Loaded
 from rightfit_server.ingest.permission import Permission
-from rightfit_server.ingest.plan import Drawn
-from rightfit_server.ingest.shape import check_push
+from rightfit_server.ingest.plan import EffectsError
+from rightfit_server.ingest.shape import NAME_LENGTH_MAX, check_push
 from rightfit_server.ports.application import Application, Subject
 from rightfit_server.ports.storage import (
-    AudienceWrite,
+    Chains,
     CommitPlan,
     ContentionError,
-    EntityWrite,
     Identity,
     IngestTransaction,
     Pusher,
     Storage,
+    Viewer,
 )
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.ingest.decide import decide
@@ -34,7 +36,31 @@ from rightfit_sync.ingest.snapshot import Decision, NeedMore, Pushed, Receipt
 ATTEMPTS_MAX = 8
 """How often a push is tried when others get into its way, before the device is told to come back later."""
 
+Guard: TypeAlias = Callable[[Chains, Viewer], Awaitable[object]]
+"""Asked under the replica's lock, before anything of a push or an offer is looked at: what it raises refuses all."""
+
 _log = structlog.get_logger(__name__)
+_T = TypeVar("_T")
+
+
+def now_ms() -> int:
+    """Return the time in milliseconds since 1970 UTC."""
+    return int(time() * 1000)
+
+
+async def again_while_contended(attempt: Callable[[], Awaitable[_T]]) -> _T:
+    """Carry out `attempt`, again where others were quicker; raises `ContentionError` after `ATTEMPTS_MAX`."""
+    for number in range(1, ATTEMPTS_MAX + 1):
+        try:
+            return await attempt()
+        except ContentionError as contention:
+            _log.info("push_again", attempt=number, reason=str(contention))
+            await asyncio.sleep(0.01 * number)
+    raise ContentionError("the same records are being changed by many: try again")
+
+
+async def _anything(_transaction: Chains, _viewer: Viewer) -> None:
+    """Refuse nothing."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -53,50 +79,73 @@ class Ingest:
         self,
         storage: Storage,
         application: Application,
-        clock: Callable[[], int] = lambda: int(time() * 1000),
+        clock: Callable[[], int] = now_ms,
     ) -> None:
         self._storage = storage
         self._application = application
         self._clock = clock
 
-    async def push(self, identity: Identity, push: Sequence[Pushed]) -> Answer:
+    async def push(self, identity: Identity, push: Sequence[Pushed], guard: Guard = _anything) -> Answer:
         """Decide about `push` and make the decision durable.
 
-        Raises `RemoteError` where the push as a whole is refused, `ContentionError` where others were
-        quicker again and again.
+        Raises `RemoteError` where the push as a whole is refused, also what `guard` raises; `ContentionError` where
+        others were quicker again and again.
         """
         check_push(push)
-        for attempt in range(1, ATTEMPTS_MAX + 1):
-            try:
-                async with self._storage.ingest(identity.tenant_id) as transaction:
-                    pusher = await transaction.pusher(identity)
-                    return await self.take(transaction, identity, pusher, push)
-            except ContentionError as contention:
-                _log.info("push_again", attempt=attempt, reason=str(contention))
-                await asyncio.sleep(0.01 * attempt)
-        raise ContentionError("the same records are being changed by many: try again")
+
+        async def attempt() -> Answer:
+            async with self._storage.ingest(identity.tenant_id) as transaction:
+                pusher = await transaction.pusher(identity)
+                await guard(transaction, pusher.viewer)
+                _check_epoch(pusher)
+                return await self.take(transaction, identity, pusher, push)
+
+        return await again_while_contended(attempt)
 
     async def take(
         self, transaction: IngestTransaction, identity: Identity, pusher: Pusher, push: Sequence[Pushed]
     ) -> Answer:
         """Do one push inside `transaction`; `pusher.device` is locked, and its changes are pushed."""
-        subject = Subject(identity.tenant_id, identity.subject_id, pusher.viewer.tags)
         loaded = Loaded(transaction, self._application.schema, pusher, push)
         await loaded.begin()
-        decision = self._decide(loaded, subject, push)
-        while isinstance(decision, NeedMore):
-            await loaded.add(decision)
-            decision = self._decide(loaded, subject, push)
-        head = None
-        # A deferred change has spent its counter, too: those behind it would leave a gap otherwise.
-        if decision.recorded or decision.device_counter > pusher.device.counter:
-            plan = await self._plan(transaction, identity, pusher, loaded, decision)
-            head = await transaction.commit(plan)
+        poison: dict[Dot, Exception] = {}
+        plan: CommitPlan | None = None
+        while True:
+            decision = await self._decided(identity, pusher, loaded, push, poison)
+            # A deferred change has spent its counter, too: those behind it would leave a gap otherwise.
+            if not decision.recorded and decision.device_counter <= pusher.device.counter:
+                break
+            try:
+                plan = await commit_plan(transaction, identity, pusher, loaded, decision, self._application)
+            except EffectsError as error:
+                poison[error.blamed(decision, pusher.device.device_id)] = error.failure
+                continue
+            break
+        head = None if plan is None else await transaction.commit(plan)
+        _tell(identity, push, decision)
         epoch = pusher.viewer.position.epoch
         return Answer(decision.receipts, decision.deferred, epoch, head)
 
-    def _decide(self, loaded: Loaded, subject: Subject, push: Sequence[Pushed]) -> Decision | NeedMore:
-        permission = Permission(self._application, subject, loaded.stored)
+    async def _decided(
+        self,
+        identity: Identity,
+        pusher: Pusher,
+        loaded: Loaded,
+        push: Sequence[Pushed],
+        poison: Mapping[Dot, Exception],
+    ) -> Decision:
+        """Return the decision, in which changes in `poison` fail as their effects did."""
+        subject = Subject(identity.tenant_id, identity.subject_id, pusher.viewer.tags)
+        while True:
+            decision = self._decide(loaded, subject, push, poison)
+            if isinstance(decision, Decision):
+                return decision
+            await loaded.add(decision)
+
+    def _decide(
+        self, loaded: Loaded, subject: Subject, push: Sequence[Pushed], poison: Mapping[Dot, Exception]
+    ) -> Decision | NeedMore:
+        permission = Permission(self._application, subject, loaded.stored, poison)
         return decide(
             push,
             loaded.snapshot(),
@@ -105,51 +154,23 @@ class Ingest:
             now=self._clock(),
         )
 
-    async def _plan(
-        self,
-        transaction: IngestTransaction,
-        identity: Identity,
-        pusher: Pusher,
-        loaded: Loaded,
-        decision: Decision,
-    ) -> CommitPlan:
-        drawn = Drawn(decision, loaded.stored, self._application)
-        audiences = await gather(transaction, decision.entities, loaded.stored, self._application.schema)
-        return CommitPlan(
-            device=pusher.device,
-            position=pusher.viewer.position,
-            subject_id=identity.subject_id,
-            device_counter=decision.device_counter,
-            authority_counter=decision.authority_counter,
-            recorded=decision.recorded,
-            entities=_entity_writes(decision, loaded, drawn, audiences),
-            audiences=_audience_writes(audiences),
-            opened=drawn.opened,
-            closed=drawn.closed,
-            effects=drawn.effects(),
+
+def _check_epoch(pusher: Pusher) -> None:
+    """Refuse an id of another epoch.
+
+    What it has spent in a past that is lost is not known here: it must not spend anything again.
+    """
+    if pusher.viewer.entered_epoch != pusher.viewer.position.epoch:
+        raise EpochChangedError("device_id")
+
+
+def _tell(identity: Identity, push: Sequence[Pushed], decision: Decision) -> None:
+    kinds = {pushed.change.dot: pushed.change.kind for pushed in push}
+    for dot, failure in decision.failures.items():
+        _log.error(
+            "change_failed",
+            tenant_id=identity.tenant_id,
+            dot=str(dot),
+            kind=kinds.get(dot, "")[:NAME_LENGTH_MAX],
+            failure=failure,
         )
-
-
-def _entity_writes(
-    decision: Decision, loaded: Loaded, drawn: Drawn, audiences: Audiences
-) -> list[EntityWrite]:
-    writes = []
-    for key in decision.entities:
-        stored = loaded.stored.get(key)
-        kept = () if stored is None else stored.neighbour_tags
-        own, neighbours = audiences.own[key], frozenset(audiences.neighbours.get(key, kept))
-        before = frozenset() if stored is None else stored.audience
-        lost = before - own - neighbours
-        writes.append(drawn.write(key, sorted(own), sorted(neighbours), lost))
-    return writes
-
-
-def _audience_writes(audiences: Audiences) -> list[AudienceWrite]:
-    writes = []
-    for key, stored in audiences.reached.items():
-        neighbours = audiences.neighbours[key]
-        if neighbours != frozenset(stored.neighbour_tags):
-            present = neighbours.union(stored.own_tags)
-            kept = {tag: seq for tag, seq in stored.lost_tags.items() if tag not in present}
-            writes.append(AudienceWrite(key, sorted(neighbours), kept, sorted(stored.audience - present)))
-    return writes

@@ -17,6 +17,8 @@ import msgspec
 from rightfit_server.ports.application import Effect
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.conflicts import Conflict
+from rightfit_sync.digests import Bucket, Listed
+from rightfit_sync.errors import RemoteError
 from rightfit_sync.ingest.snapshot import Device, Key, Receipt, Recorded
 from rightfit_sync.records import Alias, Entity
 
@@ -29,12 +31,37 @@ class UnavailableError(Exception):
     """The database is out of reach, too slow, or has no connection to spare; nothing was written."""
 
 
+class UnknownDeviceError(RemoteError):
+    """The device, or the one that its token names, is not known here, was signed out, or is somebody else's."""
+
+    def __init__(self) -> None:
+        message = "this device is not known here, or was signed out: sign in again"
+        super().__init__("unauthorized", message, status=401)
+
+
 class Identity(msgspec.Struct, frozen=True):
-    """Who asks, as the token says: the only source of tenant, subject and device."""
+    """Who asks: the only source of tenant, subject and device.
+
+    The token says it, save that the replica may write under a newer id than the `token_device_id`.
+    """
 
     tenant_id: str
     subject_id: str
     device_id: str
+    token_id: str = ""
+
+    @property
+    def token_device_id(self) -> str:
+        """The device that the token names."""
+        return self.token_id or self.device_id
+
+
+class DeviceRow(msgspec.Struct, frozen=True):
+    """One id of a device: whose it is (None: the authority's), its replica's first id, whether it was signed out."""
+
+    subject_id: str | None
+    replica_id: str
+    is_revoked: bool
 
 
 class TagGrant(msgspec.Struct, frozen=True):
@@ -47,7 +74,7 @@ class TagGrant(msgspec.Struct, frozen=True):
 class TenantPosition(msgspec.Struct, frozen=True):
     """Where a tenant's feed stands: its newest commit and the chain hash there.
 
-    A cursor before the horizon expired.
+    A cursor before the horizon expired. `is_restored` says that this is not its first epoch.
     """
 
     epoch: str
@@ -55,17 +82,21 @@ class TenantPosition(msgspec.Struct, frozen=True):
     chain: str
     authority_counter: int
     purge_horizon: int
+    is_restored: bool
 
 
 class Viewer(msgspec.Struct, frozen=True):
     """What a request may see.
 
-    The tenant's position, the subject's grants, the commit in which they changed last.
+    The tenant's position, the subject's grants, the commit in which they changed last; the device that asks, with
+    all ids of its replica, and the epoch in which its present one was entered.
     """
 
     position: TenantPosition
     grants: Sequence[TagGrant]
     tags_seq: int
+    device: Device
+    entered_epoch: str
 
     @property
     def tags(self) -> frozenset[str]:
@@ -84,11 +115,12 @@ class StoredEntity(msgspec.Struct, frozen=True):
     """One entity with what the server keeps beside it.
 
     `own_tags` come from its own fields, `neighbour_tags` are inherited or lent; both make its audience.
-    `lost_tags` says in which commit it lost a tag that it once had.
+    `lost_tags` says in which commit it lost a tag that it once had; `digest` is `digests.state_digest`.
     """
 
     entity: Entity
     seq: int
+    digest: str = ""
     own_tags: Sequence[str] = ()
     neighbour_tags: Sequence[str] = ()
     lost_tags: Mapping[str, int] = {}
@@ -117,6 +149,7 @@ class EntityWrite(msgspec.Struct, frozen=True):
     """
 
     entity: Entity
+    digest: str
     document: bytes
     own_tags: Sequence[str]
     neighbour_tags: Sequence[str]
@@ -134,6 +167,7 @@ class AudienceWrite(msgspec.Struct, frozen=True):
     """An entity of which only the audience changes, by what happened to a neighbour."""
 
     key: Key
+    digest: str
     neighbour_tags: Sequence[str]
     lost_tags: Mapping[str, int]
     newly_lost: Collection[str]
@@ -157,7 +191,8 @@ class EffectWrite(msgspec.Struct, frozen=True):
 class CommitPlan(msgspec.Struct, frozen=True):
     """Everything that one push writes.
 
-    `subject_id` is on whose behalf; consequences have the authority's dots.
+    `subject_id` is on whose behalf; consequences have the authority's dots. `joined` are states that the device gave
+    back after a restore, as it offered them.
     """
 
     device: Device
@@ -171,16 +206,24 @@ class CommitPlan(msgspec.Struct, frozen=True):
     opened: Sequence[ConflictOpened]
     closed: Sequence[tuple[str, str]]
     effects: Sequence[EffectWrite]
+    joined: Sequence[Entity] = ()
 
 
-class IngestTransaction(Protocol):
+class Chains(Protocol):
+    """What tells whether a cursor is of this past."""
+
+    async def chains(self, seqs: Collection[int]) -> Mapping[int, str]:
+        """Return the chain hashes of those commits that there are, by their number."""
+
+
+class IngestTransaction(Chains, Protocol):
     """What a push reads and writes."""
 
     async def pusher(self, identity: Identity) -> Pusher:
-        """Lock the device and return it; raises `RemoteError` (401) for a device that may not speak."""
+        """Lock the replica and return the device; raises `UnknownDeviceError` for one that may not speak."""
 
     async def viewer(self, identity: Identity) -> Viewer:
-        """Return what the caller may see; raises `RemoteError` (401) for a device that may not speak."""
+        """Return what the caller may see; raises `UnknownDeviceError` for a device that may not speak."""
 
     async def receipts(
         self, device: Device, dots: Collection[Dot]
@@ -189,6 +232,9 @@ class IngestTransaction(Protocol):
 
     async def lock(self, keys: Collection[Key]) -> dict[Key, StoredEntity]:
         """Lock those entities that exist, in the order of their keys, and return them."""
+
+    async def collected(self, keys: Collection[Key]) -> set[Key]:
+        """Return those of `keys` whose tombstone was collected once."""
 
     async def holders(
         self, targets: Collection[Key], paths: Collection[Key] | None = None
@@ -211,7 +257,7 @@ class IngestTransaction(Protocol):
 
 
 class FeedRow(msgspec.Struct, frozen=True):
-    """One row of the feed as stored; `state` is the entity as MessagePack."""
+    """One row of the feed as stored; `state` is the entity as `digests.canonical_state`."""
 
     seq: int
     commit_seq: int
@@ -223,14 +269,11 @@ class FeedRow(msgspec.Struct, frozen=True):
     suggestions: Mapping[str, str]
 
 
-class FeedTransaction(Protocol):
+class FeedTransaction(Chains, Protocol):
     """What a pull reads, all of one moment."""
 
     async def viewer(self, identity: Identity) -> Viewer:
-        """Return what the caller may see; raises `RemoteError` (401) for a device that may not speak."""
-
-    async def chain_at(self, seq: int) -> str | None:
-        """Return the chain hash of the commit `seq`, None if there is no such commit."""
+        """Return what the caller may see; raises `UnknownDeviceError` for a device that may not speak."""
 
     async def rows_after(self, seq: int, tags: Collection[str], limit: int) -> list[FeedRow]:
         """Return rows that concern the subject, in order.
@@ -248,6 +291,22 @@ class FeedTransaction(Protocol):
 
     async def count_after(self, seq: int) -> int:
         """Return about how many rows follow."""
+
+
+class ComparingTransaction(Chains, Protocol):
+    """What a replica compares its copy with, all of one moment."""
+
+    async def viewer(self, identity: Identity) -> Viewer:
+        """Return what the caller may see; raises `UnknownDeviceError` for a device that may not speak."""
+
+    async def buckets(self, prefixes: Collection[str], tags: Collection[str]) -> list[Bucket]:
+        """Return the bucket of each prefix, as far as a subject with `tags` sees it."""
+
+    async def listed(self, prefixes: Collection[str], tags: Collection[str], limit: int) -> list[Listed]:
+        """Return at most `limit` rows of these buckets."""
+
+    async def rows(self, keys: Collection[Key], tags: Collection[str]) -> list[FeedRow]:
+        """Return those of `keys` that are there and visible."""
 
 
 class ConflictRow(msgspec.Struct, frozen=True):
@@ -284,7 +343,7 @@ class RecordsTransaction(Protocol):
     """What is read of single records."""
 
     async def viewer(self, identity: Identity) -> Viewer:
-        """Return what the caller may see; raises `RemoteError` (401) for a device that may not speak."""
+        """Return what the caller may see; raises `UnknownDeviceError` for a device that may not speak."""
 
     async def entity(self, key: Key) -> StoredEntity | None:
         """Return one entity."""
@@ -310,13 +369,32 @@ class DeviceTransaction(Protocol):
     """What is done about devices."""
 
     async def viewer(self, identity: Identity) -> Viewer:
-        """Return what the caller may see; raises `RemoteError` (401) for a device that may not speak."""
+        """Return what the caller may see; raises `UnknownDeviceError` for a device that may not speak."""
 
-    async def succeed(self, identity: Identity, device_id: str) -> None:
-        """Enter `device_id` as another id of the caller's replica."""
+    async def device(self, device_id: str) -> DeviceRow | None:
+        """Lock a device and return what is known of it."""
+
+    async def count_ids(self, replica_id: str) -> int:
+        """Return how many ids a replica has used."""
+
+    async def readmit(self, identity: Identity) -> None:
+        """Enter the token's device, of which a restore has left no trace, if its subject is there."""
+
+    async def succeed(self, replica_id: str, device_id: str) -> None:
+        """Enter `device_id` as another id of a replica, if nobody has it."""
 
     async def seen(self, identity: Identity, acknowledged_seq: int) -> None:
         """Note that the device was here, and up to which commit it has applied the feed."""
+
+
+class EpochTransaction(Chains, Protocol):
+    """What is done when a restore that nobody told of comes to light."""
+
+    async def lock(self) -> str:
+        """Keep others from committing, and return the present epoch."""
+
+    async def begin(self) -> str:
+        """Begin a new epoch and return its name."""
 
 
 class Storage(Protocol):
@@ -327,6 +405,12 @@ class Storage(Protocol):
 
     def feed(self, tenant_id: str) -> AbstractAsyncContextManager[FeedTransaction]:
         """Open a transaction that reads the feed at one moment."""
+
+    def comparing(self, tenant_id: str) -> AbstractAsyncContextManager[ComparingTransaction]:
+        """Open a transaction that reads what replicas compare, at one moment."""
+
+    def epochs(self, tenant_id: str) -> AbstractAsyncContextManager[EpochTransaction]:
+        """Open a transaction that may begin an epoch."""
 
     def records(self, tenant_id: str) -> AbstractAsyncContextManager[RecordsTransaction]:
         """Open a transaction that reads records at one moment."""

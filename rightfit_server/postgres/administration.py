@@ -147,9 +147,10 @@ def _insert_device(
     connection: Connection, tenant_id: str, device_id: str, subject_id: str | None, name: str
 ) -> None:
     connection.execute(
-        "INSERT INTO app.devices (tenant_id, device_id, subject_id, replica_id, name)"
-        " VALUES (%s, %s, %s, %s, %s)",
-        (tenant_id, device_id, subject_id, device_id, name),
+        "INSERT INTO app.devices (tenant_id, device_id, subject_id, replica_id, name, epoch)"
+        " VALUES (%s, %s, %s, %s, %s,"
+        " coalesce((SELECT epoch FROM app.tenants t WHERE t.tenant_id = %s), ''))",
+        (tenant_id, device_id, subject_id, device_id, name, tenant_id),
     )
 
 

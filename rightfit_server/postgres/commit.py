@@ -8,7 +8,6 @@ All writes travel in one pipeline, each kind of row as one statement with many p
 
 from collections.abc import Iterable, Sequence
 
-import msgspec
 from msgspec import UNSET
 
 from rightfit_server.ingest.shape import is_storable
@@ -16,9 +15,10 @@ from rightfit_server.ports.storage import AudienceWrite, CommitPlan, ContentionE
 from rightfit_server.postgres.pool import Connection
 from rightfit_server.postgres.rows import as_name, columns, encode_change, encode_json
 from rightfit_sync.causality.dot import is_authority
-from rightfit_sync.digests import state_digest
+from rightfit_sync.digests import canonical_state, place
 from rightfit_sync.feed import chained
 from rightfit_sync.ingest.snapshot import Key, Recorded
+from rightfit_sync.records import Entity
 
 # Where the push used numbers of the authority's own device, nobody else may have used them meanwhile.
 _COUNT = """
@@ -34,17 +34,17 @@ _DEVICE = "UPDATE app.devices SET counter = %s, last_seen_at = now() WHERE tenan
 _INSERT = """
     INSERT INTO app.entities (
         seq, commit_seq, state, version_vector, document, own_tags, neighbour_tags, lost_tags, orphans,
-        suggestions, deleted_at, deleted_by_device_id, tenant_id, kind, entity_id
+        suggestions, deleted_at, deleted_by_device_id, digest, place, tenant_id, kind, entity_id
     ) VALUES (
         %s, %s, %s, %s::jsonb, %s::jsonb, %s, %s, %s::jsonb, %s, %s::jsonb,
-        to_timestamp(%s / 1000.0), %s, %s, %s, %s
+        to_timestamp(%s / 1000.0), %s, %s, %s, %s, %s, %s
     )
 """
 _UPDATE = """
     UPDATE app.entities
     SET seq = %s, commit_seq = %s, state = %s, version_vector = %s::jsonb, document = %s::jsonb,
         own_tags = %s, neighbour_tags = %s, lost_tags = %s::jsonb, orphans = %s, suggestions = %s::jsonb,
-        deleted_at = to_timestamp(%s / 1000.0), deleted_by_device_id = %s
+        deleted_at = to_timestamp(%s / 1000.0), deleted_by_device_id = %s, digest = %s, place = %s
     WHERE tenant_id = %s AND kind = %s AND entity_id = %s
 """
 _AUDIENCE = """
@@ -64,6 +64,10 @@ _CHANGE = """
         tenant_id, device_id, counter, digest, kind, entity_id, op, status, change, outcome, commit_seq,
         ordinal, transaction_id, was_device_id, was_counter, was_digest, subject_id
     ) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s::json, %s::json, %s, %s, %s, %s, %s, %s, %s)
+"""
+_JOIN = """
+    INSERT INTO app.joins (tenant_id, commit_seq, ordinal, kind, entity_id, device_id, state)
+    VALUES (%s, %s, %s, %s, %s, %s, %s)
 """
 # A conflict of the same id is open again after a reference was orphaned, mended, and orphaned once more.
 _OPEN = """
@@ -106,8 +110,9 @@ async def write_commit(connection: Connection, tenant_id: str, plan: CommitPlan)
         raise ContentionError("the authority's own counter, or its epoch, has moved on")
     head, chain = found
     writing = _Writing(tenant_id, plan, head)
-    states = {_key(write): state_digest(write.entity, write.orphans) for write in plan.entities}
-    chain = chained(chain, head, [(*key, states.get(key, "")) for key in keys])
+    digests = [write.digest for write in plan.entities] + [write.digest for write in plan.audiences]
+    rows_said = [(*key, digest) for key, digest in zip(keys, digests, strict=True)]
+    chain = chained(chain, head, rows_said)
     async with connection.pipeline(), connection.cursor() as cursor:
         await cursor.execute(_CHAIN, (chain, tenant_id))
         await cursor.execute(_COMMIT, (tenant_id, head, chain, plan.device.device_id))
@@ -152,6 +157,7 @@ class _Writing:
                 for reference in write.references or ()
             ],
         )
+        yield _JOIN, [self._join(ordinal, entity) for ordinal, entity in enumerate(plan.joined)]
         yield _CHANGE, [self._change(ordinal, one) for ordinal, one in enumerate(plan.recorded)]
         yield (
             _OPEN,
@@ -198,7 +204,7 @@ class _Writing:
         return (
             seq,
             self._head,
-            msgspec.msgpack.encode(write.entity),
+            canonical_state(write.entity),
             encode_json(write.entity.version_vector),
             write.document.decode(),
             list(write.own_tags),
@@ -209,6 +215,8 @@ class _Writing:
             # A clock before 1970 is wrong in any case, and some would be beyond what the column holds.
             None if write.deleted_at is None else max(0, write.deleted_at),
             write.deleted_by_device_id,
+            write.digest,
+            place(*_key(write)),
             self._tenant_id,
             *_key(write),
         )
@@ -219,6 +227,11 @@ class _Writing:
     def _lost(self, write: EntityWrite | AudienceWrite) -> str:
         lost = {**write.lost_tags, **dict.fromkeys(write.newly_lost, self._head)}
         return encode_json(lost)
+
+    def _join(self, ordinal: int, entity: Entity) -> Sequence[object]:
+        key = (entity.kind, entity.entity_id)
+        device_id = self._plan.device.device_id
+        return (self._tenant_id, self._head, ordinal, *key, device_id, canonical_state(entity))
 
     def _change(self, ordinal: int, recorded: Recorded) -> Sequence[object]:
         change, outcome, plan = recorded.change, recorded.outcome, self._plan

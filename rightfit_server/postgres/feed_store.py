@@ -11,12 +11,14 @@ from psycopg import sql
 from rightfit_server.ports.storage import FeedRow, Identity, Viewer
 from rightfit_server.postgres.pool import Connection
 from rightfit_server.postgres.rows import columns, decode_texts
-from rightfit_server.postgres.viewer import read_viewer
+from rightfit_server.postgres.viewer import read_chains, read_viewer
 from rightfit_sync.ingest.snapshot import Key
 
-_COLUMNS = sql.SQL(
+FEED_COLUMNS = sql.SQL(
     "e.seq, e.commit_seq, e.kind, e.entity_id, e.state, e.audience, e.orphans, e.suggestions::text"
 )
+"""What `feed_row` reads, of `app.entities e`."""
+
 _ROWS_AFTER = (
     sql.SQL("""
     SELECT {}
@@ -30,7 +32,7 @@ _ROWS_AFTER = (
     )
     ORDER BY e.seq LIMIT %(limit)s
 """)
-    .format(_COLUMNS)
+    .format(FEED_COLUMNS)
     .as_string()
 )
 _ROWS_BELOW = (
@@ -40,7 +42,7 @@ _ROWS_BELOW = (
     WHERE e.seq > %s AND e.seq <= %s AND e.audience && %s::text[]
     ORDER BY e.seq LIMIT %s
 """)
-    .format(_COLUMNS)
+    .format(FEED_COLUMNS)
     .as_string()
 )
 _COMPANIONS = (
@@ -56,7 +58,7 @@ _COMPANIONS = (
     )
     ORDER BY e.seq
 """)
-    .format(_COLUMNS)
+    .format(FEED_COLUMNS)
     .as_string()
 )
 
@@ -68,14 +70,12 @@ class PostgresFeed:
         self._connection = connection
 
     async def viewer(self, identity: Identity) -> Viewer:
-        """Return what the caller may see; raises `RemoteError` (401) for a device that may not speak."""
+        """Return what the caller may see; raises `UnknownDeviceError` for a device that may not speak."""
         return await read_viewer(self._connection, identity)
 
-    async def chain_at(self, seq: int) -> str | None:
-        """Return the chain hash of the commit `seq`, None if there is no such commit."""
-        cursor = await self._connection.execute("SELECT chain FROM app.commits WHERE seq = %s", (seq,))
-        row = await cursor.fetchone()
-        return None if row is None else row[0]
+    async def chains(self, seqs: Collection[int]) -> dict[int, str]:
+        """Return the chain hashes of those commits that there are, by their number."""
+        return await read_chains(self._connection, seqs)
 
     async def rows_after(self, seq: int, tags: Collection[str], limit: int) -> list[FeedRow]:
         """Return rows that concern the subject, in order: visible, or gone from its sight after `seq`."""
@@ -102,9 +102,10 @@ class PostgresFeed:
         self, statement: str, parameters: dict[str, object] | tuple[object, ...]
     ) -> list[FeedRow]:
         rows = await (await self._connection.execute(statement, parameters)).fetchall()
-        return [_feed_row(row) for row in rows]
+        return [feed_row(row) for row in rows]
 
 
-def _feed_row(row: tuple[Any, ...]) -> FeedRow:
+def feed_row(row: tuple[Any, ...]) -> FeedRow:
+    """Return the row of the feed that `FEED_COLUMNS` describe."""
     seq, commit_seq, kind, entity_id, state, audience, orphans, suggestions = row
     return FeedRow(seq, commit_seq, kind, entity_id, state, audience, orphans, decode_texts(suggestions))

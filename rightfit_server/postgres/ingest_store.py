@@ -12,15 +12,19 @@ from rightfit_server.ports.storage import CommitPlan, Identity, Pusher, StoredEn
 from rightfit_server.postgres.commit import write_commit
 from rightfit_server.postgres.pool import Connection
 from rightfit_server.postgres.rows import STORED_COLUMNS, columns, stored_entity
-from rightfit_server.postgres.viewer import read_viewer
+from rightfit_server.postgres.viewer import read_chains, read_viewer
 from rightfit_sync.causality.dot import Dot
-from rightfit_sync.errors import RemoteError
 from rightfit_sync.ingest.snapshot import Device, Key, Receipt
 from rightfit_sync.records import Alias, Outcome
 
-_DEVICE = """
-    SELECT d.counter, ARRAY(SELECT r.device_id FROM app.devices r WHERE r.replica_id = d.replica_id)
-    FROM app.devices d WHERE d.device_id = %s FOR UPDATE
+# One replica has one order of changes across its ids, so its first id's row is the one that its pushes wait for.
+_REPLICA = """
+    SELECT FROM app.devices WHERE device_id = (SELECT d.replica_id FROM app.devices d WHERE d.device_id = %s)
+    FOR NO KEY UPDATE
+"""
+_COLLECTED = """
+    SELECT DISTINCT p.kind, p.entity_id FROM unnest(%s::text[], %s::text[]) AS k (kind, entity_id)
+        JOIN app.purged p ON p.kind = k.kind AND p.entity_id = k.entity_id
 """
 _RECEIPTS = """
     SELECT c.device_id, c.counter, c.digest, c.outcome::text
@@ -76,17 +80,18 @@ class PostgresIngest:
         self._tenant_id = tenant_id
 
     async def pusher(self, identity: Identity) -> Pusher:
-        """Lock the device and return it; raises `RemoteError` (401) for a device that may not speak."""
-        cursor = await self._connection.execute(_DEVICE, (identity.device_id,))
-        row = await cursor.fetchone()
+        """Lock the replica and return the device; raises `UnknownDeviceError` for one that may not speak."""
+        await self._connection.execute(_REPLICA, (identity.device_id,))
         viewer = await read_viewer(self._connection, identity)
-        if row is None:
-            raise RemoteError("unauthorized", "this device is not known here: sign in again", status=401)
-        return Pusher(Device(identity.device_id, row[0], frozenset(row[1])), viewer)
+        return Pusher(viewer.device, viewer)
 
     async def viewer(self, identity: Identity) -> Viewer:
-        """Return what the caller may see; raises `RemoteError` (401) for a device that may not speak."""
+        """Return what the caller may see; raises `UnknownDeviceError` for a device that may not speak."""
         return await read_viewer(self._connection, identity)
+
+    async def chains(self, seqs: Collection[int]) -> dict[int, str]:
+        """Return the chain hashes of those commits that there are, by their number."""
+        return await read_chains(self._connection, seqs)
 
     async def receipts(
         self, device: Device, dots: Collection[Dot]
@@ -120,6 +125,11 @@ class PostgresIngest:
         rows = await (await self._connection.execute(_LOCK, columns(keys))).fetchall()
         found = map(stored_entity, rows)
         return {(stored.entity.kind, stored.entity.entity_id): stored for stored in found}
+
+    async def collected(self, keys: Collection[Key]) -> set[Key]:
+        """Return those of `keys` whose tombstone was collected once."""
+        rows = await self._connection.execute(_COLLECTED, columns(keys))
+        return {(kind, entity_id) async for kind, entity_id in rows}
 
     async def holders(
         self, targets: Collection[Key], paths: Collection[Key] | None = None

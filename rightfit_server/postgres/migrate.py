@@ -17,6 +17,7 @@ import psycopg
 import yoyo
 from psycopg import sql
 
+from rightfit_server.postgres.digesting import fill_digests
 from rightfit_server.postgres.report_views import refresh_views
 from rightfit_sync.errors import RightFitError
 from rightfit_sync.schema.spec import Schema
@@ -36,6 +37,7 @@ PRIVILEGES = {
     "entities": "SELECT, INSERT, UPDATE",
     "entity_references": "SELECT, INSERT, UPDATE, DELETE",
     "changes": "SELECT, INSERT",
+    "joins": "SELECT, INSERT",
     "conflicts": "SELECT, INSERT, UPDATE",
     "effects": "SELECT, INSERT",
     "purged": "SELECT",
@@ -62,6 +64,7 @@ def migrate(owner_url: str, *, app_role: str = APP_ROLE, schema: Schema | None =
         connection.execute("SELECT pg_advisory_lock(%s)", (LOCK_ID,))
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(BOOKS_SCHEMA)))
         applied = _apply(owner_url)
+        fill_digests(connection)
         _ensure_role(connection, app_role)
         with connection.transaction():
             _grant(connection, app_role)

@@ -43,7 +43,7 @@ class PostgresRecords:
         self._connection = connection
 
     async def viewer(self, identity: Identity) -> Viewer:
-        """Return what the caller may see; raises `RemoteError` (401) for a device that may not speak."""
+        """Return what the caller may see; raises `UnknownDeviceError` for a device that may not speak."""
         return await read_viewer(self._connection, identity)
 
     async def entity(self, key: Key) -> StoredEntity | None:

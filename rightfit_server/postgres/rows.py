@@ -13,11 +13,11 @@ from rightfit_sync.records import Change, Entity
 
 STORED_COLUMNS = sql.SQL(
     "e.state, e.seq, e.own_tags, e.neighbour_tags, e.lost_tags::text, e.orphans, e.suggestions::text,"
-    " e.deleted_at IS NOT NULL"
+    " e.deleted_at IS NOT NULL, e.digest"
 )
 """What `stored_entity` reads, of `app.entities e`."""
 
-STORED_COLUMNS_COUNT = 8
+STORED_COLUMNS_COUNT = 9
 
 _decode_entity = msgspec.msgpack.Decoder(Entity).decode
 _decode_numbers = msgspec.json.Decoder(dict[str, int]).decode
@@ -26,11 +26,12 @@ _decode_texts = msgspec.json.Decoder(dict[str, str]).decode
 
 def stored_entity(row: tuple[object, ...]) -> StoredEntity:
     """Return the entity of a row of `STORED_COLUMNS`."""
-    state, seq, own, neighbours, lost, orphans, suggestions, is_deleted = row
+    state, seq, own, neighbours, lost, orphans, suggestions, is_deleted, digest = row
     assert isinstance(state, bytes) and isinstance(seq, int)  # noqa: S101, PT018 - what the columns are.
     return StoredEntity(
         entity=_decode_entity(state),
         seq=seq,
+        digest=str(digest),
         own_tags=_texts(own),
         neighbour_tags=_texts(neighbours),
         lost_tags=_decode_numbers(str(lost)),

@@ -12,6 +12,8 @@ from psycopg import errors
 
 from rightfit_server.ports.storage import ContentionError, UnavailableError
 from rightfit_server.postgres.accounts_store import PostgresDevices
+from rightfit_server.postgres.comparing_store import PostgresComparing
+from rightfit_server.postgres.epoch import PostgresEpochs
 from rightfit_server.postgres.feed_store import PostgresFeed
 from rightfit_server.postgres.ingest_store import PostgresIngest
 from rightfit_server.postgres.pool import Connection, Pool, check_role
@@ -65,6 +67,18 @@ class PostgresStorage:
         """Open a transaction that reads the feed at one moment."""
         async with self._transaction(tenant_id, is_reading=True) as connection:
             yield PostgresFeed(connection)
+
+    @asynccontextmanager
+    async def comparing(self, tenant_id: str) -> AsyncIterator[PostgresComparing]:
+        """Open a transaction that reads what replicas compare, at one moment."""
+        async with self._transaction(tenant_id, is_reading=True) as connection:
+            yield PostgresComparing(connection)
+
+    @asynccontextmanager
+    async def epochs(self, tenant_id: str) -> AsyncIterator[PostgresEpochs]:
+        """Open a transaction that may begin an epoch."""
+        async with self._transaction(tenant_id, is_reading=False) as connection:
+            yield PostgresEpochs(connection, tenant_id)
 
     @asynccontextmanager
     async def records(self, tenant_id: str) -> AsyncIterator[PostgresRecords]:

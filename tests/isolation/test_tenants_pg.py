@@ -12,7 +12,7 @@ from rightfit_server.postgres import administration
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.ingest.snapshot import Pushed
 from rightfit_sync.records import Change, Patch
-from rightfit_sync.wire.messages import SyncRequest
+from rightfit_sync.wire.messages import ReconcileRequest, SyncRequest
 from tests.server.world import TENANT, Database, Phone, World
 
 JOB = ("job", "j1")
@@ -42,6 +42,9 @@ def asked(operation: Operation, names: dict[str, str], cursor: str | None = None
     path = operation.path.format(**names)
     if operation.takes is SyncRequest:
         return path, msgspec.json.encode(SyncRequest(1, 1, cursor=cursor))
+    if operation.takes is ReconcileRequest:
+        keys = [(names["kind"], names["entity_id"])] if "kind" in names else []
+        return path, msgspec.json.encode(ReconcileRequest(1, 1, prefixes=[""], listings=[""], keys=keys))
     return path, msgspec.json.encode({"choice": "mine"})
 
 

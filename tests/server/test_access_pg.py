@@ -3,6 +3,7 @@ equals the set visible."""
 
 from random import Random
 
+import msgspec
 import psycopg
 import pytest
 
@@ -316,6 +317,7 @@ async def test_a_revoked_device_may_not_speak(world: World) -> None:
     with pytest.raises(FailedError) as failed:
         await office.send(office.request(), "/v1/push")
     assert failed.value.problem.status == 401
-    for path in ("/v1/devices", "/v1/token"):
-        assert (await office.post(path, b"")).status_code == 401
+    assert (await office.post("/v1/token", b"")).status_code == 401
+    another = msgspec.structs.replace(office.request(), device_id="another")
+    assert (await office.post("/v1/sync", another)).status_code == 401
     assert (await office.get("/v1/schema")).status_code == 401

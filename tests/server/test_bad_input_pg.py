@@ -15,11 +15,11 @@ from rightfit_server.feed.cursors import Cursors
 from rightfit_server.settings import signing_keys
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.errors import RemoteError
+from rightfit_sync.feed import GENESIS
 from rightfit_sync.ingest.snapshot import Pushed
 from rightfit_sync.limits import CHANGES_PER_PUSH_MAX, DEVICES_PER_VECTOR_MAX, PUSH_BYTES_MAX
 from rightfit_sync.records import Change, Patch
 from rightfit_sync.wire.codec import JSON, MSGPACK
-from rightfit_sync.wire.cursor import Cursor
 from rightfit_sync.wire.messages import SyncRequest, SyncResponse
 from tests.server.world import KEYS, TENANT, Phone, World, answered, tokens_of
 
@@ -267,7 +267,7 @@ async def test_B08_cursors(world: World) -> None:
         return response.status_code, "" if response.status_code == 200 else problem(response)["code"]
 
     signer = world.services.feed._cursors
-    facts = signer.verify(mine, phone.identity)
+    facts = signer.verify(mine, TENANT, [phone.device_id])
 
     def forged(**changed: object) -> str:
         return signer.sign(msgspec.structs.replace(facts, **changed))
@@ -278,13 +278,26 @@ async def test_B08_cursors(world: World) -> None:
     assert await pulled(phone, "é.ü") == (400, "cursor_invalid")
     assert await pulled(other, mine) == (403, "cursor_foreign")
     assert await pulled(foreigner, mine) == (403, "cursor_foreign")
-    assert await pulled(phone, forged(seq=facts.seq + 1000)) == (409, "epoch_changed")
     assert await pulled(phone, forged(epoch="e0")) == (409, "epoch_changed")
-    assert await pulled(phone, forged(chain="0" * 32)) == (409, "epoch_changed")
-    assert await pulled(phone, forged(seq=facts.seq - 1)) == (409, "epoch_changed")
+    assert await pulled(phone, forged(head=facts.seq, head_chain=facts.chain, seq=0, chain=GENESIS)) == (
+        200,
+        "",
+    )
     world.database.rows("UPDATE app.tenants SET purge_horizon = head + 1 RETURNING 1")
     assert await pulled(phone, mine) == (410, "cursor_expired")
-    assert isinstance(facts, Cursor)
+    world.database.rows("UPDATE app.tenants SET purge_horizon = 0 RETURNING 1")
+    for impossible in (
+        {"seq": facts.seq + 1000},
+        {"chain": "0" * 32},
+        {"seq": facts.seq - 1},
+        {"head": facts.seq + 1, "head_chain": facts.chain},
+    ):
+        # What only a server that was restored can have signed begins a new epoch.
+        ((before,),) = world.database.rows("SELECT epoch FROM app.tenants WHERE tenant_id = 'acme'")
+        assert await pulled(phone, forged(epoch=before, **impossible)) == (409, "epoch_changed")
+        ((after,),) = world.database.rows("SELECT epoch FROM app.tenants WHERE tenant_id = 'acme'")
+        assert after != before
+    assert await pulled(phone, mine) == (409, "epoch_changed")
 
 
 async def test_B08_a_cursor_signed_with_the_former_key_is_still_good(world: World) -> None:
@@ -293,9 +306,9 @@ async def test_B08_a_cursor_signed_with_the_former_key_is_still_good(world: Worl
     cursor = phone.store.state().cursor
     assert cursor is not None
     rotated = Cursors(signing_keys("new=" + "7b" * 32 + "," + KEYS))
-    assert rotated.verify(cursor, phone.identity).tenant_id == TENANT
+    assert rotated.verify(cursor, TENANT, [phone.device_id]).tenant_id == TENANT
     with pytest.raises(RemoteError) as refused:
-        Cursors(signing_keys("new=" + "7b" * 32)).verify(cursor, phone.identity)
+        Cursors(signing_keys("new=" + "7b" * 32)).verify(cursor, TENANT, [phone.device_id])
     assert refused.value.code == "cursor_invalid"
 
 
@@ -339,7 +352,7 @@ async def test_B10_tokens_that_are_none(world: World) -> None:
         "a list for a device": signed({**good, "device": ["a"]}, key),
         "another tenant": signed({**good, "tenant": "other"}, key),
         "another subject": signed({**good, "sub": "eve"}, key),
-        "unknown device": signed({**good, "device": "nobody"}, key),
+        "unknown device of an unknown subject": signed({**good, "device": "nobody", "sub": "eve"}, key),
         "nonsense": "a.b.c",
     }
     for name, token in bad.items():

@@ -155,9 +155,8 @@ async def test_a_change_under_its_new_name_is_a_duplicate_of_itself(world: World
     await ann.settle()
     response = await ann.get("/v1/schema")
     assert response.status_code == 200
-    minted = (await ann.post("/v1/devices", b"")).json()
     renamed = type(made)(
-        dot=Dot(minted["device_id"], 1),
+        dot=Dot("olga-again", 1),
         kind=made.kind,
         entity_id=made.entity_id,
         op=made.op,
@@ -165,8 +164,8 @@ async def test_a_change_under_its_new_name_is_a_duplicate_of_itself(world: World
         written_at=made.written_at,
         was=Alias(made.dot, digest(made)),
     )
-    ann.token = minted["token"]
-    answer = await ann.send(SyncRequest(1, 1, [Pushed(renamed, digest(renamed))], rows_max=0))
+    pushed = [Pushed(renamed, digest(renamed))]
+    answer = await ann.send(SyncRequest(1, 1, pushed, rows_max=0, device_id="olga-again"))
     (receipt,) = answer.receipts
     assert receipt.outcome.status == "duplicate"
     assert receipt.outcome.first is not None

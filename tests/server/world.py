@@ -20,12 +20,20 @@ from rightfit_server.ports.storage import Identity
 from rightfit_server.postgres import administration
 from rightfit_server.postgres.migrate import APP_ROLE
 from rightfit_server.settings import Settings, signing_keys
+from rightfit_sync.errors import RemoteError
+from rightfit_sync.exchange import Synced
 from rightfit_sync.ingest.snapshot import Receipt
 from rightfit_sync.records import Change
 from rightfit_sync.store import Key
 from rightfit_sync.testing.device import MemoryDevice
 from rightfit_sync.wire.codec import MSGPACK, decode, encode
-from rightfit_sync.wire.messages import Problem, SyncRequest, SyncResponse
+from rightfit_sync.wire.messages import (
+    Problem,
+    ReconcileRequest,
+    ReconcileResponse,
+    SyncRequest,
+    SyncResponse,
+)
 from tests.server.application import APPLICATION, SCHEMA
 
 KEYS = "test=" + "5a" * 32
@@ -74,17 +82,28 @@ class Phone(MemoryDevice):
     """A device that talks to the server of a world."""
 
     def __init__(self, world: "World", identity: Identity) -> None:
-        super().__init__(identity.device_id, world.application.schema, subject=identity.subject_id)
+        names = (f"{identity.device_id}-again-{number}" for number in _numbers)
+        super().__init__(
+            identity.device_id,
+            world.application.schema,
+            subject=identity.subject_id,
+            fresh_id=lambda: next(names),
+        )
         self.world = world
         self.identity = identity
         self.token = world.tokens.mint(identity).token
+        self.asked: list[httpx.Response] = []
 
     @property
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}", "Accept-Encoding": "zstd"}
 
     async def post(
-        self, path: str, message: bytes | SyncRequest, content_type: str = MSGPACK, **query: float
+        self,
+        path: str,
+        message: bytes | SyncRequest | ReconcileRequest,
+        content_type: str = MSGPACK,
+        **query: float,
     ) -> httpx.Response:
         """Send one message."""
         body = message if isinstance(message, bytes) else encode(message, content_type)
@@ -98,6 +117,28 @@ class Phone(MemoryDevice):
         """Do one exchange without taking the answer in; raises `FailedError`."""
         response = await self.post(path, request, **query)
         return answered(response)
+
+    async def heal(self) -> Synced:
+        """Sync as the SDK does, by an `Exchange`, with all that it mends on the way; raises `RemoteError`."""
+        steps = self.session()
+        call = next(steps)
+        for _ in range(200):
+            is_sync = isinstance(call.request, SyncRequest)
+            response = await self.post("/v1/sync" if is_sync else "/v1/reconcile", call.request)
+            self.asked.append(response)
+            try:
+                if response.status_code == 200:
+                    expected = SyncResponse if is_sync else ReconcileResponse
+                    call = steps.send(decode(response.content, MSGPACK, expected))
+                else:
+                    problem = decode(response.content, "application/json", Problem)
+                    error = RemoteError(
+                        problem.code, problem.detail, status=problem.status, path=problem.field
+                    )
+                    call = steps.throw(error)
+            except StopIteration as done:
+                return done.value  # type: ignore[no-any-return]
+        raise AssertionError("the queue does not drain")
 
     async def round_trip(self, **limits: int) -> SyncResponse:
         """Do one exchange and take the answer in."""
