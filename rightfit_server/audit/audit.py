@@ -3,7 +3,15 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from rightfit_server.audit.entity import Answered, buried, findings, grave_findings, grave_states, states
+from rightfit_server.audit.entity import (
+    Answered,
+    Joined,
+    buried,
+    findings,
+    grave_findings,
+    grave_states,
+    states,
+)
 from rightfit_server.audit.reading import counter_findings, feed_findings, purge_findings, reading, records
 from rightfit_server.audit.report import Finding, Report, State
 from rightfit_sync.schema.spec import Schema
@@ -28,12 +36,14 @@ def audit(owner_url: str, tenant_id: str, schema: Schema) -> Report:
             counted.update(states(history, known.stored, schema))
             found += _payloads(name, known.history)
             entities += known.stored is not None
-            changes += len(known.history)
+            changes += sum(isinstance(one, Answered) for one in known.history)
     return Report(tenant_id, changes, dict(counted), entities, found)
 
 
-def _payloads(name: str, history: Sequence[Answered]) -> Iterator[Finding]:
+def _payloads(name: str, history: Sequence[Answered | Joined]) -> Iterator[Finding]:
     for one in history:
+        if isinstance(one, Joined):
+            continue
         change, outcome = one.change, one.outcome
         if outcome.status != "rejected":
             continue

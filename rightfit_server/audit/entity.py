@@ -1,10 +1,12 @@
 """The audit of one record: what its history comes to, and the state that each change is in.
 
-`apply` is pure, so the accepted changes of a record, folded from nothing, give the stored record again,
-sibling by sibling. Where they do not, something was changed behind the history's back.
+`apply` and `join` are pure, so the accepted changes of a record and the states of it that devices gave back after a
+restore, folded from nothing, give the stored record again, sibling by sibling. Where they do not, something was changed
+behind the history's back.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 import msgspec
 
@@ -13,6 +15,7 @@ from rightfit_server.ingest.document import document
 from rightfit_sync.apply import apply
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.conflicts import conflicts
+from rightfit_sync.join import join
 from rightfit_sync.life import LIFE_PATH, delete_conflict, is_deleted
 from rightfit_sync.records import Change, Entity, Outcome
 from rightfit_sync.schema.spec import Schema
@@ -33,6 +36,17 @@ class Answered(msgspec.Struct, frozen=True):
     commit_seq: int = 0
 
 
+class Joined(msgspec.Struct, frozen=True):
+    """A state that a device gave back after a restore, as it was joined in."""
+
+    entity: Entity
+    commit_seq: int = 0
+
+
+Step: TypeAlias = Change | Entity
+"""What a record is folded of: changes to apply, states to join."""
+
+
 class Stored(msgspec.Struct, frozen=True):
     """One record as the database has it; `open_conflicts` are the ids in the list."""
 
@@ -51,8 +65,8 @@ class Grave(msgspec.Struct, frozen=True):
 
 
 def buried(
-    history: Sequence[Answered], graves: Sequence[Grave]
-) -> tuple[list[tuple[list[Answered], Grave]], list[Answered]]:
+    history: Sequence[Answered | Joined], graves: Sequence[Grave]
+) -> tuple[list[tuple[list[Answered | Joined], Grave]], list[Answered | Joined]]:
     """Return the history of each collected life of a record with its grave, and the history since the last."""
     lives = []
     rest = list(history)
@@ -62,9 +76,11 @@ def buried(
     return lives, rest
 
 
-def grave_findings(name: str, history: Sequence[Answered], grave: Grave, schema: Schema) -> Iterator[Finding]:
+def grave_findings(
+    name: str, history: Sequence[Answered | Joined], grave: Grave, schema: Schema
+) -> Iterator[Finding]:
     """Yield what is wrong with the grave of a record: it must hold one that was deleted, undisputed and whole."""
-    folded, left = fold([one.change for one in history if one.outcome.status in APPLIED], schema)
+    folded, left = fold(_commits(history), schema)
     kind = None if folded is None else schema.kinds.get(folded.kind)
     if folded is None or left or dict(folded.version_vector) != dict(grave.version_vector):
         yield Finding("purged", name, "what was collected is not what its history comes to")
@@ -72,22 +88,23 @@ def grave_findings(name: str, history: Sequence[Answered], grave: Grave, schema:
         yield Finding("purged", name, "it was collected, and its history says that it is not deleted")
 
 
-def grave_states(history: Sequence[Answered]) -> Iterator[State]:
+def grave_states(history: Sequence[Answered | Joined]) -> Iterator[State]:
     """Yield the state of each change of a collected record: all are superseded, by the delete that had seen them."""
-    for one in history:
+    for one in _answered(history):
         yield _ANSWERS.get(one.outcome.status, "superseded")
 
 
 def findings(
-    name: str, history: Sequence[Answered], stored: Stored | None, schema: Schema
+    name: str, history: Sequence[Answered | Joined], stored: Stored | None, schema: Schema
 ) -> Iterator[Finding]:
     """Yield what is wrong with the record `name`."""
-    accepted = [one.change for one in history if one.outcome.status in APPLIED]
+    commits = _commits(history)
     if stored is None:
-        if accepted:
-            yield Finding("missing", name, f"{len(accepted)} accepted changes, and the record is not stored")
+        if commits:
+            number = sum(map(len, commits))
+            yield Finding("missing", name, f"{number} accepted changes, and the record is not stored")
         return
-    folded, left = fold(accepted, schema)
+    folded, left = fold(commits, schema)
     if left:
         yield Finding("fold", name, f"{len(left)} accepted changes do not fit on what came before them")
     elif folded is None:
@@ -125,24 +142,52 @@ def _views(name: str, stored: Stored, schema: Schema) -> Iterator[Finding]:
         )
 
 
-def fold(changes: Sequence[Change], schema: Schema) -> tuple[Entity | None, list[Change]]:
-    """Return what `changes` come to, and those that fit nowhere.
+def _answered(history: Sequence[Answered | Joined]) -> list[Answered]:
+    return [one for one in history if isinstance(one, Answered)]
 
-    They come in the order of the history; within one commit a consequence may stand before its cause, so a
-    change whose base is not there yet waits for it.
+
+def _commits(history: Sequence[Answered | Joined]) -> list[list[Step]]:
+    """Return what a record is made of, by commit."""
+    steps: dict[int, list[Step]] = {}
+    for one in history:
+        if isinstance(one, Joined):
+            steps.setdefault(one.commit_seq, []).append(one.entity)
+        elif one.outcome.status in APPLIED:
+            steps.setdefault(one.commit_seq, []).append(one.change)
+    return [steps[commit_seq] for commit_seq in sorted(steps)]
+
+
+def fold(commits: Sequence[Sequence[Step]], schema: Schema) -> tuple[Entity | None, list[Step]]:
+    """Return what `commits` come to, and what fits nowhere.
+
+    Within one commit a consequence may stand before its cause, so a change whose base is not there yet waits for it.
     """
     entity: Entity | None = None
-    waiting = list(changes)
-    while waiting:
-        for change in waiting:
-            after, outcome = apply(entity, change, schema)
-            if outcome.status in APPLIED:
+    left: list[Step] = []
+    for steps in commits:
+        waiting = [*left, *steps]
+        left = []
+        while waiting:
+            found = next(_fitting(entity, waiting, schema), None)
+            if found is None:
+                left = waiting
                 break
-        else:
-            return entity, waiting
-        entity = after
-        waiting.remove(change)
-    return entity, []
+            step, entity = found
+            waiting.remove(step)
+    return entity, left
+
+
+def _fitting(
+    entity: Entity | None, steps: Sequence[Step], schema: Schema
+) -> Iterator[tuple[Step, Entity | None]]:
+    """Yield each of `steps` that can come next, with what `entity` is then."""
+    for step in steps:
+        if isinstance(step, Entity):
+            yield step, step if entity is None else join(entity, step)
+            continue
+        after, outcome = apply(entity, step, schema)
+        if outcome.status in APPLIED:
+            yield step, after
 
 
 def form(entity: Entity) -> bytes:
@@ -160,10 +205,10 @@ def _unequal(folded: Entity, stored: Entity) -> str:
     return ", ".join(paths) or "its life records or its version vector differ"
 
 
-def states(history: Sequence[Answered], stored: Stored | None, schema: Schema) -> Iterator[State]:
+def states(history: Sequence[Answered | Joined], stored: Stored | None, schema: Schema) -> Iterator[State]:
     """Yield the state of each change of one record."""
     shown, disputed = _dots(stored, schema)
-    for one in history:
+    for one in _answered(history):
         status, dot = one.outcome.status, one.change.dot
         if status in _ANSWERS:
             yield _ANSWERS[status]

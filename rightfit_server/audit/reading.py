@@ -9,7 +9,7 @@ from operator import itemgetter
 import msgspec
 import psycopg
 
-from rightfit_server.audit.entity import Answered, Grave, Stored
+from rightfit_server.audit.entity import Answered, Grave, Joined, Stored
 from rightfit_server.audit.report import Finding
 from rightfit_sync.records import Change, Entity, Outcome
 
@@ -32,7 +32,7 @@ def reading(owner_url: str, tenant_id: str) -> Iterator[Connection]:
 class Known(msgspec.Struct, frozen=True):
     """All that the database says of one record; it was collected once for each of `graves`, the oldest first."""
 
-    history: Sequence[Answered]
+    history: Sequence[Answered | Joined]
     stored: Stored | None
     graves: Sequence[Grave]
 
@@ -42,6 +42,7 @@ def records(connection: Connection, tenant_id: str) -> Iterator[tuple[Key, Known
     # All are sorted byte by byte, so that they can be read side by side.
     rows = merge(
         _rows(connection, "history", _HISTORY, tenant_id),
+        _rows(connection, "joins", _JOINS, tenant_id),
         _rows(connection, "stored", _STORED, tenant_id),
         _rows(connection, "graves", _GRAVES, tenant_id),
         key=itemgetter(0, 1),
@@ -51,7 +52,7 @@ def records(connection: Connection, tenant_id: str) -> Iterator[tuple[Key, Known
         yield (
             key,
             Known(
-                [one for one in found if isinstance(one, Answered)],
+                [one for one in found if isinstance(one, Answered | Joined)],
                 next((one for one in found if isinstance(one, Stored)), None),
                 [one for one in found if isinstance(one, Grave)],
             ),
@@ -60,6 +61,10 @@ def records(connection: Connection, tenant_id: str) -> Iterator[tuple[Key, Known
 
 _HISTORY = """
     SELECT kind, entity_id, 'history', change, outcome, commit_seq FROM app.changes WHERE tenant_id = %s
+    ORDER BY kind COLLATE "C", entity_id COLLATE "C", commit_seq, ordinal
+"""
+_JOINS = """
+    SELECT kind, entity_id, 'joined', state, commit_seq FROM app.joins WHERE tenant_id = %s
     ORDER BY kind COLLATE "C", entity_id COLLATE "C", commit_seq, ordinal
 """
 _STORED = """
@@ -81,11 +86,14 @@ def _rows(connection: Connection, name: str, query: str, tenant_id: str) -> Iter
         yield from cursor.execute(query, [tenant_id])
 
 
-def _read(row: psycopg.rows.TupleRow) -> Answered | Stored | Grave:
+def _read(row: psycopg.rows.TupleRow) -> Answered | Joined | Stored | Grave:
     _, _, sort, *columns = row
     if sort == "history":
         change, outcome, commit_seq = columns
         return Answered(msgspec.convert(change, Change), msgspec.convert(outcome, Outcome), commit_seq)
+    if sort == "joined":
+        state, commit_seq = columns
+        return Joined(msgspec.msgpack.decode(state, type=Entity), commit_seq)
     if sort == "grave":
         return Grave(*columns)
     state, document, is_deleted, orphans, open_conflicts = columns
@@ -149,7 +157,10 @@ def purge_findings(connection: Connection, tenant_id: str) -> Iterator[Finding]:
         " FROM app.entity_references r JOIN app.purged p ON p.tenant_id = r.tenant_id"
         " AND p.kind = r.target_kind AND p.entity_id = r.target_id"
         " LEFT JOIN app.entities e ON e.tenant_id = p.tenant_id AND e.kind = p.kind"
-        " AND e.entity_id = p.entity_id WHERE r.tenant_id = %s AND e.entity_id IS NULL",
+        " AND e.entity_id = p.entity_id WHERE r.tenant_id = %s AND e.entity_id IS NULL"
+        # A device may give back a record that named it: an orphan then, as it should be.
+        " AND NOT EXISTS (SELECT FROM app.joins j WHERE j.tenant_id = r.tenant_id AND j.kind = r.kind"
+        " AND j.entity_id = r.entity_id AND j.commit_seq > p.commit_seq)",
         [tenant_id],
     )
     for kind, entity_id, path, target_kind, target_id in rows:
