@@ -10,8 +10,8 @@ in by one local transaction: receipts, the page and its cursor together.
 | 413, or 400 and 422 to a push | the batch is halved; what is refused alone is set aside by name |
 | `device_cloned` | a new device id, under which what is pending is said again |
 | `epoch_changed`, `counter_gap` | the authority was restored: the same, and what it lacks is offered and sent again |
+| `cursor_invalid`, `cursor_foreign` | it may have been restored: likewise |
 | `cursor_expired` | what is pending is pushed, then the copy is compared with the authority's and mended |
-| `cursor_invalid`, `cursor_foreign` | the copy is compared and mended |
 | a response too large to read | a smaller page is asked for |
 | anything else | raised: the outbox stays as it is |
 
@@ -44,8 +44,8 @@ _ENVELOPE_BYTES = 4_096
 _TOO_LARGE = 413
 _WHOLE = frozenset({400, _TOO_LARGE, 422})
 """Statuses that say "not this push as a whole": something smaller may pass."""
-_CURSOR_LOST = frozenset({"cursor_invalid", "cursor_foreign"})
-_RESTORED = frozenset({"epoch_changed", "counter_gap"})
+_RESTORED = frozenset({"epoch_changed", "counter_gap", "cursor_invalid", "cursor_foreign"})
+"""Answers of an authority that has lost a part of its past, or the keys or device ids that went with it."""
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -212,9 +212,6 @@ class Exchange:
         elif problem.code in _RESTORED:
             self._heal(problem)
             self._core.begin_reconciling(is_other_past=True)
-        elif problem.code in _CURSOR_LOST:
-            self._heal(problem)
-            self._core.resync()
         elif problem.code == "cursor_expired" and not self._is_expired:
             self._heal(problem)
             self._is_expired = True

@@ -36,6 +36,8 @@ from rightfit_sync.wire.messages import Offer, ReconcileRequest, ReconcileRespon
 
 Steps: TypeAlias = Generator[ReconcileRequest, ReconcileResponse, "Reconciled"]
 
+Comparison: TypeAlias = Generator[ReconcileRequest, ReconcileResponse, "list[Differing]"]
+
 _HEXADECIMAL = "0123456789abcdef"
 _BEYOND = "g"
 """Sorts after every hexadecimal digit."""
@@ -50,6 +52,14 @@ class Reconciled(msgspec.Struct, frozen=True):
     forgotten: int = 0
 
 
+class Differing(NamedTuple):
+    """A row that is not the same on the two sides (None: there is none)."""
+
+    key: Key
+    ours: Row | None
+    theirs: Row | None
+
+
 class Reconciliation:
     """One run over all of a replica's trunk.
 
@@ -61,7 +71,8 @@ class Reconciliation:
     def __init__(self, core: ReplicaCore, *, is_repair: bool = False) -> None:
         self._core = core
         self._is_repair = is_repair
-        self._start: ReconcileResponse | None = None
+        self._latest: ReconcileResponse | None = None
+        self._tags: Sequence[str] = ()
         self._offered = self._forgotten = 0
 
     def steps(self) -> Steps:
@@ -71,9 +82,21 @@ class Reconciliation:
         differing = yield from self._differing(ours, listings)
         for keys in _chunks(sorted(differing), KEYS_PER_REQUEST_MAX):
             yield from self._mend(keys)
-        if self._start is not None:
-            self._core.end_reconciling(self._start.cursor, self._start.tags)
+        if self._latest is not None:
+            self._core.end_reconciling(self._latest.cursor, self._tags)
         return Reconciled(len(differing), self._offered, self._forgotten)
+
+    def compare(self) -> "Comparison":
+        """Find out what differs, and change nothing; raises `RemoteError` (`epoch_changed`)."""
+        ours = self._our_rows()
+        listings = yield from self._narrowed(ours)
+        differing = yield from self._differing(ours, listings)
+        found: list[Differing] = []
+        for keys in _chunks(sorted(differing), KEYS_PER_REQUEST_MAX):
+            theirs = _by_key((yield from self._ask(keys=keys)).rows)
+            held = self._core.store.trunks(keys)
+            found += [Differing(key, held.get(key), theirs.get(key)) for key in keys]
+        return found
 
     def _our_rows(self) -> "_Rows":
         found: list[_Placed] = []
@@ -142,15 +165,17 @@ class Reconciliation:
             protocol_version=PROTOCOL_VERSION,
             schema_version=self._core.schema.schema_version,
             device_id=state.device_id,
-            cursor=state.cursor if self._start is None else self._start.cursor,
+            cursor=state.cursor if self._latest is None else self._latest.cursor,
+            goes_on=self._latest is not None,
             prefixes=prefixes,
             listings=listings,
             keys=keys,
             offers=offers,
         )
-        if self._start is None:
-            self._start = response
+        if self._latest is None:
+            self._tags = response.tags
             self._core.take_authority(response.kinds, response.epoch)
+        self._latest = response
         return response
 
 

@@ -314,11 +314,10 @@ class ReplicaCore:
         """Say that trunk and authority may differ; the next sync finds out where, and mends it (see `reconcile`).
 
         `is_other_past` says that the authority was restored: it may lack what it had accepted, and its sequence
-        numbers begin again. What it may lack is sent again, and from now on this replica writes under a new id.
+        numbers begin again. When the two agree again, what it lacks is sent again, under a new id.
         """
         with self.store.transaction():
             if is_other_past:
-                self.take_new_id(is_resending=True)
                 rows = self.store.trunks([key for key, _ in self.store.trunk_tags()])
                 self.store.put_trunks([replace(row, seq=0) for row in rows.values()])
                 self.store.put_state(replace(self.store.state(), cursor=None))
@@ -341,6 +340,10 @@ class ReplicaCore:
     def end_reconciling(self, cursor: str, tags: Sequence[str]) -> None:
         """Go on with the feed from `cursor`: the trunk is what the subject, holding `tags`, could see there."""
         with self.store.transaction():
+            if self.store.state().cursor is None:
+                # Here and not before: whoever has the new id, a copy of this file too, can then prove which past it is
+                # of, and no id is ever used in two.
+                self.take_new_id(is_resending=True)
             self.store.put_state(replace(self.store.state(), cursor=cursor, tags=tags, must_reconcile=False))
 
     def _again(self, change: Change, shown: Shown, stamp: Stamp) -> Change | None:

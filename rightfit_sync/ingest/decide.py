@@ -14,6 +14,7 @@ For each change, in the device's order:
 | alias | `was`, or a later change's `was`, names the same change, accepted | `duplicate` of its outcome |
 | void | | `void` |
 | restore | dot (or that of `was`) inside the vector, without a receipt | `duplicate` if shown, else `receipt_lost` |
+| birth | of a record that was here once | `collected`: nothing comes back by itself |
 | build | `replaces` names a rejected or void change | `depends_on_rejected` |
 | permission | `authorize` says no | its answer |
 | `apply`, consequences | | its outcome |
@@ -215,6 +216,9 @@ class _Ingest:
         }
 
     def _refusal(self, before: Entity | None, change: Change) -> Outcome | None:
+        if before is None and (change.kind, change.entity_id) in self._snapshot.collected:
+            name = f"{change.kind} {change.entity_id}"
+            return rejected("collected", f"{name} was deleted for good: make it anew under another id")
         for path, patch in change.patches.items():
             for dot in patch.replaced:
                 if dot in self._lost:

@@ -50,7 +50,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     entities that refer to it, `orphans` the paths of a loaded entity whose target is gone, `receipts` those of the
     dots asked for, `aliases` those of accepted changes that carried such a dot in `was`, by that `was`: two clones may
     have spent one dot on different changes, which only the digest tells apart. `is_restored` says that the authority
-    has lost a part of its past once, so that references may name what it does not know.
+    has lost a part of its past once, so that references may name what it does not know. `collected` are those of the
+    missing entities that were here once: their tombstones were collected.
     """
 
     device: Device
@@ -62,6 +63,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     referrers: Mapping[Key, Sequence[Key]] = {}
     orphans: Mapping[Key, Sequence[str]] = {}
     is_restored: bool = False
+    collected: frozenset[Key] = frozenset()
 
 
 class NeedMore(msgspec.Struct, frozen=True):

@@ -14,7 +14,6 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from rightfit_sync.apply import apply
-from rightfit_sync.audience import audience, lends, own_tags
 from rightfit_sync.causality.dot import AUTHORITY_PREFIX, Dot, is_authority
 from rightfit_sync.changes import Stamp
 from rightfit_sync.conflicts import Conflict, conflicts
@@ -37,9 +36,9 @@ from rightfit_sync.ingest.snapshot import (
 from rightfit_sync.life import is_deleted
 from rightfit_sync.limits import PROTOCOL_VERSION
 from rightfit_sync.records import Alias, Change, Entity, Outcome, digest
-from rightfit_sync.references import references
 from rightfit_sync.schema.spec import Schema
 from rightfit_sync.testing.held import Grant, Held
+from rightfit_sync.testing.neighbours import audience_of, reached, referrers
 from rightfit_sync.wire.cursor import Cursor, sign, verify
 from rightfit_sync.wire.messages import (
     Deferred,
@@ -82,7 +81,9 @@ class MemoryAuthority:
         self.grants: dict[str, Grant] = {}
         self.failures: dict[Dot, str] = {}
         self._first_ids: dict[str, str] = {}
-        self._known: set[Key] = set()
+        self._entered: dict[str, str] = {}
+        self._tokens: set[str] = set()
+        self._known: frozenset[Key] = frozenset()
         self._is_restored = False
         self._authority_counter = 0
         self._chains = {0: GENESIS}
@@ -102,8 +103,12 @@ class MemoryAuthority:
         Tokens still work: devices that the backup does not know are entered again when they come. Call `begin_epoch`
         where somebody knows of it; otherwise the first device that had seen more gives it away.
         """
-        kept = {"schema": self.schema, "authorize": self.authorize, "subjects": self.subjects}
-        vars(self).update(vars(backup.copy()) | kept | {"_first_ids": self._first_ids})
+        kept = {"schema": self.schema, "authorize": self.authorize}
+        tokens = {device_id: self.subjects[device_id] for device_id in self._tokens}
+        vars(self).update(vars(backup.copy()) | kept)
+        for device_id in tokens.keys() - self._tokens:
+            self._enter(device_id, tokens[device_id], device_id, epoch="")
+            self._tokens.add(device_id)
 
     def begin_epoch(self, proof: str = "") -> None:
         """Begin a new epoch, whose name follows from the past and `proof`."""
@@ -119,9 +124,16 @@ class MemoryAuthority:
 
     def register(self, device_id: str, subject: str, former_id: str | None = None) -> None:
         """Let a device in; `former_id` is one that its replica used before."""
+        if former_id is None:
+            self._tokens.add(device_id)
+        first_id = device_id if former_id is None else self._first_ids[former_id]
+        self._enter(device_id, subject, first_id, self.epoch)
+
+    def _enter(self, device_id: str, subject: str, first_id: str, epoch: str) -> None:
         self.subjects[device_id] = subject
         self.devices[device_id] = Device(device_id, 0)
-        self._first_ids[device_id] = self._first_ids[former_id] if former_id is not None else device_id
+        self._first_ids[device_id] = first_id
+        self._entered[device_id] = epoch
         if subject not in self.grants:
             self.grant(subject, ())
 
@@ -179,8 +191,11 @@ class MemoryAuthority:
         """Decide about a push and commit the decision; return the receipts and the deferred dots."""
         if not changes:
             return (), ()
-        known = self.devices.get(device_id, Device(device_id, 0))
-        device = replace(known, replica_ids=self._replica_ids(device_id))
+        if self._entered[device_id] != self.epoch:
+            # What this id has spent in a past that is lost is not known here: it must not spend anything again.
+            message = f"the authority was restored from a backup after {device_id} was entered: go on under another id"
+            raise RemoteError("epoch_changed", message, status=409, path="device_id")
+        device = replace(self.devices[device_id], replica_ids=self._replica_ids(device_id))
         keys, dots = wanted(changes, device, self.schema)
         subject = self.subjects[device_id]
         decision = self._decided(
@@ -217,7 +232,7 @@ class MemoryAuthority:
     def reconcile(self, device_id: str, request: ReconcileRequest, now: int) -> ReconcileResponse:
         """Answer what a replica asks to find out where its copy differs; see `rightfit_sync.reconcile`."""
         device_id = self._writing_as(device_id, request.device_id)
-        self._place(device_id, request.cursor)
+        here = self._place(device_id, request.cursor)
         refused = self._take_offers(device_id, request.offers, now)
         grant = self.grants[self.subjects[device_id]]
         offered = [(one.entity.kind, one.entity.entity_id) for one in request.offers]
@@ -225,12 +240,13 @@ class MemoryAuthority:
         rows = (self._row(key, grant) for key in asked if key in self.held)
         buckets = [bucket(prefix, self._listed(prefix, grant).values()) for prefix in request.prefixes]
         listed = {key: one for prefix in request.listings for key, one in self._listed(prefix, grant).items()}
-        here = Cursor(TENANT_ID, device_id, self.epoch, self.head, self._chains[self.head], grant.number)
+        if here is None or not request.goes_on:
+            here = Cursor(TENANT_ID, device_id, self.epoch, self.head, self._chains[self.head], grant.number)
         return ReconcileResponse(
             protocol_version=PROTOCOL_VERSION,
             epoch=self.epoch,
             kinds=sorted(self.schema.kinds),
-            cursor=sign(here, _KEY),
+            cursor=self._signed(here),
             tags=sorted(grant.tags),
             buckets=buckets,
             listed=[Listed(*key, one) for key, one in listed.items()],
@@ -268,15 +284,7 @@ class MemoryAuthority:
         return refused
 
     def _load_referrers(self, need: NeedMore) -> dict[Key, Sequence[Key]]:
-        return {
-            target: [holder for holder in self.held if self._refers(holder, target)]
-            for target in need.referrers
-        }
-
-    def _refers(self, holder: Key, target: Key) -> bool:
-        return any(
-            (one.kind, one.entity_id) == target for one in references(self.held[holder].entity, self.schema)
-        )
+        return {target: referrers(self.held, target, self.schema) for target in need.referrers}
 
     def _snapshot(
         self, device: Device, keys: Sequence[Key], dots: Sequence[Dot], referrers: Mapping[Key, Sequence[Key]]
@@ -292,6 +300,7 @@ class MemoryAuthority:
             referrers=referrers,
             orphans={key: self.held[key].orphans for key in keys if key in self.held},
             is_restored=self._is_restored,
+            collected=self._known.intersection(keys).difference(self.held),
         )
 
     def _commit(self, device: Device, changes: Sequence[Pushed], decision: Decision) -> None:
@@ -334,10 +343,11 @@ class MemoryAuthority:
         recorded: Sequence[Recorded],
     ) -> None:
         self.history += recorded
+        self._known |= entities.keys()
         if not entities:
             return
         before = {key: self.held[key] for key in entities if key in self.held}
-        nearby = {near for held in before.values() for near in self._targets(held.entity)}
+        nearby = {near for held in before.values() for near in reached(self.held, held.entity, self.schema)}
         for key, entity in entities.items():
             held = before.get(key, Held(0, 0, entity))
             gone = orphans.get(key, held.orphans)
@@ -348,22 +358,13 @@ class MemoryAuthority:
                 digest=state_digest(entity, gone),
                 seal=seal(entity, _KEY, TENANT_ID),
             )
-            self._known.add(key)
-            nearby |= self._targets(entity)
+            nearby |= reached(self.held, entity, self.schema)
         for one in recorded:
-            if one.outcome.is_accepted:
+            # A duplicate may name a record whose tombstone was collected meanwhile.
+            if one.outcome.is_accepted and (one.change.kind, one.change.entity_id) in self.held:
                 self._note(one)
         moved = [key for key in sorted(nearby - set(entities)) if self._audience_has_changed(key)]
         self._number([*entities, *moved])
-
-    def _targets(self, entity: Entity) -> set[Key]:
-        """Return the entities whose audience may follow from `entity`."""
-        targets = {(one.kind, one.entity_id) for one in references(entity, self.schema)}
-        key = (entity.kind, entity.entity_id)
-        inherited = any(
-            one.inherits_audience for kind in self.schema.kinds.values() for one in kind.references.values()
-        )
-        return targets | {holder for holder in self.held if inherited and self._refers(holder, key)}
 
     def _note(self, recorded: Recorded) -> None:
         key = (recorded.change.kind, recorded.change.entity_id)
@@ -377,14 +378,15 @@ class MemoryAuthority:
         )
 
     def _audience_has_changed(self, key: Key) -> bool:
-        return key in self.held and self._audience(key) != list(self.held[key].audience)
+        held = self.held.get(key)
+        return held is not None and audience_of(self.held, held.entity, self.schema) != list(held.audience)
 
     def _number(self, keys: Sequence[Key]) -> None:
         commit = self.head + len(keys)
         for key in keys:
             self.head += 1
             held = self.held[key]
-            tags = self._audience(key)
+            tags = audience_of(self.held, held.entity, self.schema)
             self._feed.pop(held.seq, None)
             self._feed[self.head] = key
             self.held[key] = replace(
@@ -392,30 +394,6 @@ class MemoryAuthority:
             )
         rows = [(*key, self.held[key].digest) for key in keys]
         self._chains[commit] = chained(self._chains[next(reversed(self._chains))], commit, rows)
-
-    def _audience(self, key: Key) -> list[str]:
-        entity = self.held[key].entity
-        inherited: set[str] = set()
-        for one in references(entity, self.schema):
-            target = self.entity((one.kind, one.entity_id))
-            if one.spec.inherits_audience and target is not None:
-                inherited |= own_tags(target, self.schema)
-        return audience(own_tags(entity, self.schema), inherited, self._lent(key))
-
-    def _lent(self, key: Key) -> set[str]:
-        lending = any(
-            one.lends_audience for kind in self.schema.kinds.values() for one in kind.references.values()
-        )
-        lent: set[str] = set()
-        for held in self.held.values() if lending else ():
-            for one in references(held.entity, self.schema):
-                if (
-                    one.spec.lends_audience
-                    and (one.kind, one.entity_id) == key
-                    and lends(held.entity, self.schema)
-                ):
-                    lent |= own_tags(held.entity, self.schema)
-        return lent
 
     def pull(self, device_id: str, cursor: str | None, rows_max: int) -> Page:
         """Return the next page; `rows_max` 0 asks for none of its rows.

@@ -16,7 +16,6 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 import pytest
-from msgspec.structs import replace
 
 from rightfit_sync import changes
 from rightfit_sync.causality.dot import Dot, WrittenDot
@@ -271,10 +270,12 @@ class StoreSuite:
         core.resync()
         expect((core.store.state().must_reconcile, core.store.state().cursor), (True, None))
         core.take_rows([], gone=[key(1)])
+        core = ReplicaCore(self.reopened(core.store), SCHEMA, lambda: "dev-a2")
         core.end_reconciling("c-2", ["landlord"])
         core = ReplicaCore(self.reopened(core.store), SCHEMA, _no_id)
         expect(core.shown(key(1)).entity, None)
-        expect(core.store.state(), replace(FIRST_STATE, counter=2, cursor="c-2", tags=["landlord"]))
+        renamed = ReplicaState("dev-a2", "ann", 0, ["dev-a"], "c-2", tags=["landlord"])
+        expect(core.store.state(), renamed)
 
     @staticmethod
     def _disturb(store: Store) -> None:

@@ -77,13 +77,15 @@ class ReconcileRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `prefixes` asks for the sums of these buckets, `listings` for the rows of these (see `digests`), `keys`
     (`[kind, entity_id]`) for rows, and `offers` are states that the authority may lack. `cursor` is the newest that the
-    replica has of the past that it shares with the authority, if there is one.
+    replica has of the past that it shares with the authority, if there is one; `goes_on` says that it is from the
+    former answer of this reconciliation.
     """
 
     protocol_version: int
     schema_version: int
     device_id: str = ""
     cursor: str | None = None
+    goes_on: bool = False
     prefixes: Sequence[str] = ()
     listings: Sequence[str] = ()
     keys: Sequence[tuple[str, str]] = ()
@@ -93,8 +95,9 @@ class ReconcileRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 class ReconcileResponse(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the authority answers, all of one moment, and only of what the subject may see.
 
-    `cursor` is the place of that moment in the feed: from there on pages tell what changed later. `rows` are those of
-    the keys and offers that are there, each offer joined in; an offer that is missing in both lists is gone for good.
+    `cursor` is the place in the feed from which pages tell what changed later: that of the first answer of the
+    reconciliation, with proof of how far the authority had come at this one. `rows` are those of the keys and offers
+    that are there, each offer joined in; an offer that is missing in both lists is gone for good.
     """
 
     protocol_version: int

@@ -93,7 +93,6 @@ def test_history_03_a_dot_inside_the_vector_without_its_receipt_is_not_called_ac
     fourth = a.edit(JOB, {"title": "four"})
     assert fourth is not None
     world.lose_response(a)
-    backup.epoch = "e2"
     later = change(("a", fourth.dot.counter + 1), base={}, patches={"other": {"value": "eight"}})
     backup.devices["a"] = replace(backup.devices["a"], counter=fourth.dot.counter)
     backup.push("a", [Pushed(later, digest(later))], 20)

@@ -6,20 +6,19 @@ from typing import cast
 from msgspec.structs import replace
 
 from rightfit_sync import changes
-from rightfit_sync.audience import audience, own_tags
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.conflicts import Conflict
+from rightfit_sync.errors import RemoteError
 from rightfit_sync.exchange import Call
 from rightfit_sync.ingest.snapshot import Pushed
 from rightfit_sync.life import is_deleted
 from rightfit_sync.reconcile import Reconciliation
 from rightfit_sync.records import Change, Entity, Outcome, rejected
-from rightfit_sync.references import references
 from rightfit_sync.schema.spec import Schema
 from rightfit_sync.store import Key, Rejected, ReplicaState
 from rightfit_sync.testing.authority import MemoryAuthority
 from rightfit_sync.testing.device import MemoryDevice
-from rightfit_sync.testing.memory import MemoryStore
+from rightfit_sync.testing.neighbours import audience_of
 from rightfit_sync.testing.simulation.failing_store import FailingStore
 from rightfit_sync.testing.simulation.ports import (
     Authorize,
@@ -127,6 +126,26 @@ class InMemoryDevice:
         return self._repairing()
 
     def _repairing(self) -> Session:
+        """Do as `rightfit replica doctor --repair` and `verify --repair` do: see `rightfit_client.verify`."""
+        self._drop_rotten()
+        try:
+            yield from self._reconciling()
+        except RemoteError as error:
+            if error.code == "offline":
+                raise
+            # The authority was restored, or has collected tombstones: a sync heals that.
+        yield from self._device.session()
+        yield from self._reconciling()
+
+    def _drop_rotten(self) -> None:
+        store, core = self._store, self._device.core
+        with store.transaction():
+            store.drop_trunks(store.rotten)
+            store.rotten = frozenset()
+            core.resync()
+            store.put_views({key: core.shown(key) for key in store.views})
+
+    def _reconciling(self) -> Session:
         steps = Reconciliation(self._device.core, is_repair=True).steps()
         request = next(steps)
         while True:
@@ -147,11 +166,11 @@ class InMemoryDevice:
 
     def backup(self) -> object:
         """Return a copy of the disk."""
-        return self._store.copy()
+        return FailingStore.holding(self._store)
 
     def put_back(self, backup: object) -> None:
         """Replace the disk."""
-        self._store = FailingStore.holding(cast("MemoryStore", backup))
+        self._store = FailingStore.holding(cast("FailingStore", backup))
         self._device.restart(self._store)
 
     def clone(self, clock: Clock, fresh_id: FreshId) -> "InMemoryDevice":
@@ -172,6 +191,7 @@ class InMemoryDevice:
                 for path, siblings in row.entity.fields.items()
             }
             self._store.put_trunks([replace(row, entity=replace(row.entity, fields=fields))])
+            self._store.rotten |= {key}
         return True
 
     def upgrade(self, schema: Schema) -> None:
@@ -186,7 +206,7 @@ class InMemoryAuthority:
     def __init__(self, schema: Schema, authorize: Authorize) -> None:
         self._authorize = authorize
         self._authority = MemoryAuthority(schema, authorize=self._permit)
-        self._recorded = self._joined = self._head = 0
+        self._recorded = self._joined = self._head = self._restores = 0
 
     def _permit(self, subject: str, entity: Entity | None, change: Change) -> Outcome | None:
         if entity is not None and not self._sees(subject, entity):
@@ -197,15 +217,8 @@ class InMemoryAuthority:
 
     def _sees(self, subject: str, entity: Entity) -> bool:
         authority = self._authority
-        schema, tags = authority.schema, authority.grants[subject].tags
-        inherited: set[str] = set()
-        for one in references(entity, schema):
-            target = authority.entity((one.kind, one.entity_id))
-            if one.spec.inherits_audience and target is not None:
-                inherited |= own_tags(target, schema)
-        held = authority.held.get((entity.kind, entity.entity_id))
-        lent = authority._lent((entity.kind, entity.entity_id)) if held is not None else ()  # noqa: SLF001 - what the authority itself works out.
-        return not tags.isdisjoint(audience(own_tags(entity, schema), inherited, lent))
+        tags = authority.grants[subject].tags
+        return not tags.isdisjoint(audience_of(authority.held, entity, authority.schema))
 
     def register(self, device_id: str, subject: str) -> None:
         """Let a device in."""
@@ -275,9 +288,10 @@ class InMemoryAuthority:
 
     def restore(self, backup: object, *, is_told: bool) -> None:
         """Replace the database by that copy."""
+        self._restores += 1
         self._authority.put_back(cast("MemoryAuthority", backup))
         if is_told:
-            self._authority.begin_epoch()
+            self._authority.begin_epoch(f"restore {self._restores}")
         self._recorded, self._joined = len(self._authority.history), len(self._authority.joined)
         self._head = self._authority.head
 
