@@ -7,6 +7,7 @@ import msgspec
 
 from rightfit_sync.apply import final_value
 from rightfit_sync.life import is_deleted
+from rightfit_sync.records import Entity
 from rightfit_sync.store import Key
 from rightfit_sync.testing.simulation.ledger import Found
 from rightfit_sync.testing.simulation.ledger.accounts import Listed, settle
@@ -143,12 +144,21 @@ def _compare(world: World, phone: Phone) -> None:
         if codec.encode(ours or theirs) != codec.encode(theirs) and (
             msgspec.to_builtins(ours) != msgspec.to_builtins(theirs)
         ):
-            world.wrong(f"{phone}: {name} differs: {ours} is not {theirs}")
+            world.wrong(f"{phone}: {name} differs from the authority's: {_difference(ours, theirs)}")
         mine = [one.conflict_id for one in phone.device.conflicts(key)]
         if mine != [one.conflict_id for one in world.authority.conflicts(key)]:
             world.wrong(f"{phone}: the conflicts of {name} have other ids")
         if phone.device.entity(key) != ours:
             world.wrong(f"{phone}: the stored view of {name} is stale")
+
+
+def _difference(ours: Entity | None, theirs: Entity) -> str:
+    """Return the first few places where two states differ."""
+    mine = {} if ours is None else dict(ours.fields)
+    paths = sorted(path for path in {*mine, *theirs.fields} if mine.get(path) != theirs.fields.get(path))
+    found = [f"{path} is {mine.get(path)}, not {theirs.fields.get(path)}" for path in paths[:2]]
+    vector = None if ours is None else ours.version_vector
+    return "; ".join([f"{len(paths)} paths", *found, f"{vector}, not {theirs.version_vector}"])
 
 
 def _is_dead(world: World, phone: Phone, key: Key) -> bool:

@@ -3,23 +3,27 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rightfit_sync.store import ReplicaState
+from rightfit_sync.store import Key, ReplicaState
 from rightfit_sync.testing.memory import MemoryStore
 from rightfit_sync.testing.simulation.ports import CrashError, DiskFullError, Failure
 
 
 class FailingStore(MemoryStore):
-    """Fails once, as its `failure` says; an exception inside a transaction takes all of it back."""
+    """Fails once, as its `failure` says; an exception inside a transaction takes all of it back.
+
+    `rotten` are rows that are not what was written: a checksum would tell.
+    """
 
     def __init__(self, state: ReplicaState, failure: Failure | None = None) -> None:
         super().__init__(state)
         self.failure = failure
+        self.rotten: frozenset[Key] = frozenset()
 
     @classmethod
-    def holding(cls, store: MemoryStore) -> "FailingStore":
+    def holding(cls, store: "FailingStore") -> "FailingStore":
         """Return a store that holds what `store` holds, on its own from here."""
         twin = cls(store.state())
-        vars(twin).update(vars(store.copy()))
+        vars(twin).update(vars(store.copy()), rotten=store.rotten)
         return twin
 
     @contextmanager

@@ -164,7 +164,7 @@ def damage(world: World, phone: Phone, random: Random) -> None:
         world.say(f"{phone}: its row of {key[0]}/{key[1]} rots")
         phone.is_broken = True
         world.ledger.screen(phone.name, key).trunk = 0
-        world.survey(phone, (), 0)
+        world.survey(phone)
         world.ledger.excuse()
 
 

@@ -15,7 +15,7 @@ from rightfit_sync.store import Key
 from rightfit_sync.testing.simulation.ledger import Typed, Write
 from rightfit_sync.testing.simulation.phone import Phone
 from rightfit_sync.testing.simulation.ports import CrashError, DiskFullError, Failure
-from rightfit_sync.testing.simulation.wire import restart
+from rightfit_sync.testing.simulation.wire import reboot
 from rightfit_sync.testing.simulation.workload import PLANTED, ids_of, shown_at
 from rightfit_sync.testing.simulation.world import World
 from rightfit_sync.values import Value
@@ -157,7 +157,7 @@ def _look_at_rejected(world: World, phone: Phone, random: Random) -> None:
     if write is None:
         world.wrong(f"{phone} has {former.change.dot} on its rejected list, and nobody wrote it")
         return
-    is_hopeless = write.planted or former.change.op != "edit" or entity is None
+    is_hopeless = bool(write.planted) or write.is_told_twice or former.change.op != "edit" or entity is None
     if random.random() < 0.25 or (is_hopeless and random.random() < 0.3):
         device.discard(former.change.dot)
         world.ledger.dealt_with(write)
@@ -203,7 +203,7 @@ def _attempt(world: World, phone: Phone, failure: Failure | None, verb: Verb) ->
     except CrashError as crash:
         world.happened("F04" if str(crash).endswith("commit") else "F03")
         world.say(f"{phone} dies while somebody writes ({crash})")
-        restart(world, phone)
+        reboot(phone)
         left = [pushed for pushed in device.pending() if not world.knows(pushed.change, pushed.digest)]
         if [(pushed.change.dot, pushed.digest) for pushed in device.pending()][: len(before)] != before:
             world.wrong(f"{phone}: an edit that had been acknowledged is gone after a crash")

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.exchange import Call
+from rightfit_sync.feed import Row
+from rightfit_sync.store import Key
 from rightfit_sync.testing.simulation.ports import Clock, Response, Session, SimulatedDevice
 from rightfit_sync.testing.simulation.schedule import YEARS_10
 
@@ -25,11 +27,15 @@ class Answer:
 
 @dataclass
 class Line:
-    """A sync session under way: the request that waits to be carried up, or the answer that waits to come down."""
+    """A sync session under way: the request that waits to be carried up, or the answer that waits to come down.
+
+    `rows` have come down in this session, each from that life of the authority, and are not taken in yet.
+    """
 
     session: Session | None = None
     call: Call | None = None
     answer: Answer | None = None
+    rows: dict[Key, tuple[Row, int]] = field(default_factory=dict)
     is_cut_up: bool = False
     is_cut_down: bool = False
 

@@ -1,6 +1,7 @@
 """`simulate`: five lines for an application that wants to know whether its schema and its policies lose an edit."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from random import Random
 
 from rightfit_sync.schema.spec import Schema
@@ -12,6 +13,8 @@ from rightfit_sync.testing.simulation.scenario import Scenario
 from rightfit_sync.testing.simulation.shrink import ddmin
 from rightfit_sync.testing.simulation.world import Ports
 from rightfit_sync.values import Value
+
+_PARTICULARS = re.compile(r"\{.*\}|\[.*\]|'[^']*'|\([a-z]+/.*?\)|[a-z]+/[a-z0-9-]+|[#\d.:]+|device|authority")
 
 
 class SimulationFailedError(AssertionError):
@@ -59,10 +62,20 @@ def shrunk(
     ports: Ports = IN_MEMORY,
     tries_max: int = 400,
 ) -> Result:
-    """Return the shortest history found in which something is still wrong."""
+    """Return the shortest history found in which the same kind of thing is still wrong."""
+    wanted = {shape(problem) for problem in result.problems}
 
     def again(only: Collection[int]) -> Result:
         return run(result.seed, result.ops, only, scenario=scenario, faults=faults, ports=ports)
 
     numbers = range(result.ops) if result.only is None else result.only
-    return again(ddmin(list(numbers), lambda only: not again(only).is_good, tries_max))
+
+    def fails(only: Sequence[int]) -> bool:
+        return any(shape(problem) in wanted for problem in again(only).problems)
+
+    return again(ddmin(list(numbers), fails, tries_max))
+
+
+def shape(problem: str) -> str:
+    """Return what kind of problem a sentence tells of: the sentence without its names, numbers and values."""
+    return _PARTICULARS.sub("", problem)

@@ -5,7 +5,7 @@ arrive twice, or late, when nobody waits for its answer any more; either directi
 bytes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 from rightfit_sync.causality.dot import Dot
@@ -18,7 +18,9 @@ from rightfit_sync.testing.simulation.world import Stray, World
 from rightfit_sync.wire import codec
 from rightfit_sync.wire.messages import ReconcileResponse, SyncRequest, SyncResponse
 
-EXPECTED_CODES = frozenset({"counter_gap", "epoch_changed", "device_cloned", "cursor_expired"})
+EXPECTED_CODES = frozenset(
+    {"counter_gap", "epoch_changed", "device_cloned", "cursor_expired", "cursor_foreign"}
+)
 """What an authority may say to a device that did nothing wrong."""
 
 
@@ -37,6 +39,7 @@ def begin(world: World, phone: Phone) -> None:
     """Begin a sync session."""
     session = phone.device.repair() if phone.is_broken else phone.device.session()
     phone.line.session = session
+    phone.line.rows.clear()
     _step(world, phone, lambda: next(session))
 
 
@@ -178,29 +181,36 @@ def _step(
 def look(world: World, phone: Phone, response: Response | None = None, life: int = 0) -> None:
     """Tell the ledger what has become of a phone's screen."""
     world.note_names(phone)
-    rows: list[Row] = []
+    rows: Sequence[Row] = ()
     answered: list[tuple[Dot, str]] = []
     if isinstance(response, SyncResponse):
-        rows = list(response.page.rows) if response.page is not None else []
+        rows = response.page.rows if response.page is not None else ()
         answered = [
             (receipt.dot, receipt.digest)
             for receipt in response.receipts
             if receipt.outcome.status not in ("applied", "merged", "conflicted")
         ]
     elif response is not None:
-        rows = list(response.rows)
-    world.survey(phone, rows, life)
+        rows = response.rows
+    for row in rows:
+        phone.line.rows[row.entity.kind, row.entity.entity_id] = (row, life)
+    world.survey(phone)
     world.leave(phone, answered)
 
 
 def restart(world: World, phone: Phone) -> None:
-    """The phone starts again from what is durable; its request may still be on the wire."""
+    """The phone starts again from what is durable."""
+    reboot(phone)
+    look(world, phone)
+
+
+def reboot(phone: Phone) -> None:
+    """Start a phone again, and look at nothing yet: it may hold a write that the ledger has still to be told."""
     line = phone.line
     if line.session is not None:
         line.session.close()
     line.session = line.call = line.answer = None
     phone.device.crash()
-    look(world, phone)
 
 
 def deliver_stray(world: World, place: int) -> None:

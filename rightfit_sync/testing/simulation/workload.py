@@ -133,11 +133,11 @@ class Workload:
 
     def _item(self, random: Random, name: str, spec: FieldSpec, entity: Entity) -> tuple[str, Value]:
         path = f"{name}/{random.choice('123')}"
-        if spec.fields and random.random() < 0.5:
+        there = shown_at(entity, path) is not None
+        if there and spec.fields and random.random() < 0.6:
             field = random.choice([*spec.fields])
             path = f"{path}/{field}"
             return path, self._value(random, spec.fields[field], shown_at(entity, path))
-        there = shown_at(entity, path) is not None
         return path, random.choice([None, "A", "z"]) if there else random.choice(["A", "M", "z"])
 
     def _element(self, random: Random, spec: FieldSpec) -> str:

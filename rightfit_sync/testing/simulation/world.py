@@ -5,7 +5,7 @@ leaving some of them out does not move the others.
 """
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from hashlib import blake2b
 from typing import NamedTuple, Protocol
 
@@ -13,7 +13,6 @@ import msgspec
 
 from rightfit_sync.causality.dot import Dot, is_authority
 from rightfit_sync.digests import canonical_state
-from rightfit_sync.feed import Row
 from rightfit_sync.ingest.snapshot import Recorded
 from rightfit_sync.records import Alias, Change, Entity, Outcome, digest, rejected
 from rightfit_sync.schema.spec import Schema
@@ -291,7 +290,9 @@ class World:
             path: None if patch.base is msgspec.UNSET else patch.base
             for path, patch in change.patches.items()
         }
-        write = self.ledger.wrote_itself(key, change.op, values, before)
+        entity = self.authority.entities().get(key)
+        beside = {path for path in values if entity is not None and len(entity.fields.get(path, ())) > 1}
+        write = self.ledger.wrote_itself(key, change.op, values, before, frozenset(beside))
         self._accepted[change.dot] = write
         for path in values:
             self.counts["policies"][self.ledger.rules.of(key[0], path).word] += 1
@@ -313,14 +314,14 @@ class World:
 
     # What screens come to show
 
-    def survey(self, phone: Phone, rows: Sequence[Row], life: int) -> None:
-        """Tell the ledger which rows a phone holds now; `rows` are those that just came, from that life."""
-        screens = self.ledger.screens(phone.name)
-        came = {(row.entity.kind, row.entity.entity_id): row for row in rows}
+    def survey(self, phone: Phone) -> None:
+        """Tell the ledger which rows a phone holds now."""
+        screens, came = self.ledger.screens(phone.name), phone.line.rows
         held = phone.device.rows({*screens, *came})
-        for key, row in came.items():
+        for key, (row, life) in list(came.items()):
             if key in held and held[key].seq == row.seq and held[key].entity == row.entity:
                 self.ledger.row_came(phone.name, key, life, row.seq)
+                del came[key]
         for key, screen in list(screens.items()):
             if key not in held and (screen.trunk or screen.own):
                 self.ledger.row_went(phone.name, key, self._in_outbox(phone, key))

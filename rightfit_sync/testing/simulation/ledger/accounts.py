@@ -74,7 +74,7 @@ def judge_purged(ledger: Ledger, found: Mapping[Key, Found]) -> Accounts:
         verdict = Verdict(record, one, ledger.rules).judge()
         accounts.states.update(verdict.states)
         accounts.problems += [f"{key}, at its purge: {sentence}" for sentence in verdict.problems]
-        record.is_purged = True
+        record.is_purged = record.was_purged = True
     return accounts
 
 
@@ -99,7 +99,7 @@ def _wrong_fate(
         return [f"{write} has left the outbox, and nobody has answered it"]
     if write.who in rewound:
         is_listed = any(write.number in one.rejected for one in lists.values()) if wants_list else wants_list
-    if wants_list != is_listed:
+    if wants_list != is_listed and not (is_listed and write.is_told_twice):
         return [f"{write} in the rejected list: {is_listed}"]
     payloads = [one.rejected[write.number] for one in lists.values() if write.number in one.rejected]
     if wants_list and not any(same(payload, write.values) for payload in payloads):

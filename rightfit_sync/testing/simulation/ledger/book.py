@@ -24,6 +24,7 @@ class Record:
     states: dict[bytes, int] = field(default_factory=dict)
     is_joined: bool = False
     is_purged: bool = False
+    was_purged: bool = False
     excused: int = 0
 
     def these(self, bits: int) -> list[Write]:
@@ -105,10 +106,15 @@ class Ledger:
         return write
 
     def wrote_itself(
-        self, key: Key, op: str, values: Mapping[str, Json], before: Mapping[str, Json]
+        self,
+        key: Key,
+        op: str,
+        values: Mapping[str, Json],
+        before: Mapping[str, Json],
+        beside: frozenset[str] = frozenset(),
     ) -> Write:
         """The authority wrote, seeing all that it had taken in."""
-        write = self._noted(AUTHORITY, key, op, values, before, {}, frozenset(), None, frozenset())
+        write = self._noted(AUTHORITY, key, op, values, before, {}, beside, None, frozenset())
         write.seen = self.record(key).taken
         self.accepted(write)
         return write
@@ -161,12 +167,17 @@ class Ledger:
         write.was_refused = True
         if write.fate != "accepted":
             write.fate, write.code, write.by_rule = "rejected", code, by_rule
+        elif self.record(write.key).is_joined:
+            # It came back inside a row, where it cannot be told apart any more: its author is asked to look.
+            write.is_told_twice = True
 
     def voided(self, write: Write) -> None:
         """The authority took note that it was given up."""
         write.was_refused = True
         if write.fate != "accepted":
             write.fate = "void"
+        elif self.record(write.key).is_joined:
+            write.is_told_twice = True
 
     def arrived_before(self, write: Write, former: Write) -> None:
         """`write` was `former`, tried again, which had arrived: whoever saw the one saw the other."""
@@ -263,12 +274,18 @@ class Ledger:
             record.is_purged = key in kept.purged
             for write in record.these(lost):
                 write.fate = "lost"
+            for write in record.these(record.taken):
+                write.fate, write.code = "accepted", ""
         self.excuse()
 
     def excuse(self) -> None:
         """Excuse what the authority has lost and nobody holds any more: it may be gone for good, all else may not."""
         for key, record in self.records.items():
             lost = sum(write.bit for write in record.writes if write.fate == "lost")
+            mine = sum(
+                write.bit for write in record.writes if write.fate == "lost" and write.who == AUTHORITY
+            )
+            record.excused |= mine
             if lost:
                 for screens in self._screens.values():
                     lost &= ~(screens[key].own | screens[key].trunk) if key in screens else lost
@@ -281,4 +298,6 @@ class Ledger:
         bits = record.states[state]
         record.taken |= bits
         for write in record.these(bits):
+            # It may have been refused as long as nobody knew of the restore: then it is told twice, and not lost.
+            write.is_told_twice |= write.fate in ("rejected", "void", "set aside")
             write.fate, write.code = "accepted", ""

@@ -45,6 +45,8 @@ class Reasons:
             return any(not one.is_alive and one.code != "transaction_rejected" for one in mates)
         if write.code == "unknown_entity":
             return self._is_out_of_sight(write) or self._never_was(write.key)
+        if write.code == "collected":
+            return self._ledger.record(write.key).was_purged
         if write.code == "invariant":
             return write.op == "resolve"
         if write.code == "depends_on_rejected":
@@ -98,7 +100,15 @@ class Reasons:
             inside = [name for name in verdict.found.fields if name.startswith(f"{path}/")]
             if any(one.removes(path) and any(name in one.values for name in inside) for one in writes):
                 return True
+            # Only who writes at the item itself settles whether it is there.
+            deciders = [one for one in writes if path in one.values]
             writes = [*writes, *(one for name in inside for one in verdict.touching(name))]
+            return verdict.record.is_joined or any(
+                not _settled(left, right, path, deciders)
+                for left in deciders
+                for right in writes
+                if left is not right and left.removes(path) and _are_rivals(left, right, path)
+            )
         if verdict.record.is_joined or not rule.is_known:
             return True
         if rule.word == "once" and any(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from rightfit_sync.testing.simulation.ledger.book import Record
 from rightfit_sync.testing.simulation.ledger.rules import Rule, Rules, number, same
-from rightfit_sync.testing.simulation.ledger.writes import Json, Key, Write
+from rightfit_sync.testing.simulation.ledger.writes import AUTHORITY, Json, Key, Write
 
 
 @dataclass
@@ -91,6 +91,9 @@ class Verdict:
         if self.is_replaced(write, path, rule):
             self.states["superseded"] += 1
         elif not rule.is_known and len(self.touching(path)) > 1:
+            self.states["unjudged"] += 1
+        elif write.who == AUTHORITY and self.record.is_joined:
+            # Between a restore that nobody told of and its discovery the authority gives its own writes old names.
             self.states["unjudged"] += 1
         else:
             self.problems.append(f"{write}: {path} is nowhere; kept is {list(kept)}")

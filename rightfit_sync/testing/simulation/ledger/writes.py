@@ -55,6 +55,7 @@ class Write:
     stands_for: int = 0
     is_dealt_with: bool = False
     is_destroyed: bool = False
+    is_told_twice: bool = False
     was_refused: bool = False
     by_rule: bool = False
     fate: str = "pending"
