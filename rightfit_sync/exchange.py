@@ -13,6 +13,7 @@ in by one local transaction: receipts, the page and its cursor together.
 | `cursor_invalid`, `cursor_foreign` | it may have been restored: likewise |
 | `cursor_expired` | what is pending is pushed, then the copy is compared with the authority's and mended |
 | a response too large to read | a smaller page is asked for |
+| a row offered in vain | `offer_refused` is raised, after everything else has been done |
 | anything else | raised: the outbox stays as it is |
 
 Faults B04, F05, F08, F10; docs/explanation/semantics.md, sections 6 to 8.
@@ -32,9 +33,10 @@ from rightfit_sync.limits import (
     PUSH_BYTES_MAX,
     ROWS_PER_PAGE,
 )
-from rightfit_sync.reconcile import Reconciliation
+from rightfit_sync.reconcile import Reconciled, Reconciliation
 from rightfit_sync.records import Outcome, rejected
 from rightfit_sync.replica import ReplicaCore, too_large
+from rightfit_sync.store import Key
 from rightfit_sync.wire.messages import ReconcileRequest, ReconcileResponse, SyncRequest, SyncResponse
 
 RESPONSE_TOO_LARGE: Final = "response_too_large"
@@ -100,6 +102,7 @@ class Exchange:
         self._is_probing = False
         self._has_probed = False
         self._healings = 0
+        self._refused: Sequence[Key] = ()
         self._pushed = self._pulled = self._rejected = 0
         self.authority_schema_version: int | None = None
 
@@ -125,6 +128,7 @@ class Exchange:
             goes_on = self._take(planned, response) or self._is_probing
             self._has_probed, self._is_probing = self._is_probing, False
             if not goes_on:
+                self._tell_refused()
                 return Synced(self._pushed, self._pulled, self._rejected)
 
     def _reconcile(self) -> Generator[Call, Response, None]:
@@ -140,8 +144,19 @@ class Exchange:
                 raise _unexpected(response)
             try:
                 request = steps.send(response)
-            except StopIteration:
+            except StopIteration as end:
+                reconciled: Reconciled = end.value
+                self._refused = reconciled.refused
                 return
+
+    def _tell_refused(self) -> None:
+        """Raise `RemoteError` where rows could not be given back; everything else has been done."""
+        if self._refused:
+            kind, entity_id = self._refused[0]
+            message = (
+                f"the authority does not know {kind} {entity_id} as its own: look at it, then repair (doctor)"
+            )
+            raise RemoteError("offer_refused", message, status=409, path=f"{kind}/{entity_id}")
 
     def _plan(self) -> list[Pushed]:
         with self._store.reading():

@@ -20,7 +20,6 @@ import msgspec
 
 from rightfit_sync.causality.version_vector import dominates
 from rightfit_sync.digests import PLACE_DIGITS, bucket, digest_of, place
-from rightfit_sync.errors import RemoteError
 from rightfit_sync.feed import Row
 from rightfit_sync.limits import (
     BUCKETS_PER_REQUEST_MAX,
@@ -45,11 +44,15 @@ _T = TypeVar("_T")
 
 
 class Reconciled(msgspec.Struct, frozen=True):
-    """What a reconciliation came to: rows that differed, rows that the authority was offered, rows forgotten."""
+    """What a reconciliation came to: rows that differed, rows that the authority was offered, rows forgotten.
+
+    `refused` are those that it did not take back, and that were left as they are.
+    """
 
     differing: int = 0
     offered: int = 0
     forgotten: int = 0
+    refused: Sequence[Key] = ()
 
 
 class Differing(NamedTuple):
@@ -64,8 +67,8 @@ class Reconciliation:
     """One run over all of a replica's trunk.
 
     A row that the authority refuses, because its seal is not genuine, was damaged or forged, or the authority has lost
-    its keys. `is_repair` says to forget such rows (somebody looks at a damaged file); otherwise they are kept, and
-    `RemoteError("offer_refused")` is raised.
+    its keys. It is left as it is, until somebody looks at it: `is_repair` says that somebody does, and that such rows
+    are to be replaced by what the authority has.
     """
 
     def __init__(self, core: ReplicaCore, *, is_repair: bool = False) -> None:
@@ -74,9 +77,10 @@ class Reconciliation:
         self._latest: ReconcileResponse | None = None
         self._tags: Sequence[str] = ()
         self._offered = self._forgotten = 0
+        self._refused: set[Key] = set()
 
     def steps(self) -> Steps:
-        """Reconcile; raises `RemoteError` (`epoch_changed`, `offer_refused`)."""
+        """Reconcile."""
         ours = self._our_rows()
         listings = yield from self._narrowed(ours)
         differing = yield from self._differing(ours, listings)
@@ -84,7 +88,7 @@ class Reconciliation:
             yield from self._mend(keys)
         if self._latest is not None:
             self._core.end_reconciling(self._latest.cursor, self._tags)
-        return Reconciled(len(differing), self._offered, self._forgotten)
+        return Reconciled(len(differing), self._offered, self._forgotten, sorted(self._refused))
 
     def compare(self) -> "Comparison":
         """Find out what differs, and change nothing; raises `RemoteError` (`epoch_changed`)."""
@@ -142,16 +146,13 @@ class Reconciliation:
         for rows in _chunks(lacking, OFFERS_PER_REQUEST_MAX):
             offers = [Offer(row.entity, row.seal) for row in rows]
             response = yield from self._ask(offers=offers)
-            if response.refused and not self._is_repair:
-                refused = response.refused[0]
-                name = f"{refused.kind} {refused.entity_id}"
-                message = f"the authority does not take back {name} ({refused.code}): look at it, then repair"
-                raise RemoteError("offer_refused", message, status=409, path=name)
+            if not self._is_repair:
+                self._refused |= {(one.kind, one.entity_id) for one in response.refused}
             self._offered += len(offers)
             theirs.update(_by_key(response.rows))
-        gone = [key for key in ours if key not in theirs]
+        gone = [key for key in ours if key not in theirs and key not in self._refused]
         self._forgotten += len(gone)
-        self._core.take_rows(theirs.values(), gone)
+        self._core.take_rows([row for key, row in theirs.items() if key not in self._refused], gone)
 
     def _ask(
         self,
