@@ -324,9 +324,8 @@ class ReplicaCore:
             self.store.put_state(replace(self.store.state(), must_reconcile=True))
 
     def resync(self) -> None:
-        """Compare the whole copy at the next sync: where it stands in the feed is not known any more."""
-        with self.store.transaction():
-            self.store.put_state(replace(self.store.state(), cursor=None, must_reconcile=True))
+        """Compare the whole copy at the next sync, whichever past it is of."""
+        self.begin_reconciling(is_other_past=True)
 
     def take_rows(self, rows: Iterable[Row], gone: Collection[Key] = ()) -> None:
         """Take in rows as the authority has them now, and forget those that are `gone` from it."""
