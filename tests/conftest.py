@@ -28,6 +28,9 @@ settings.register_profile(
     "ci", max_examples=1_000, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("explore", max_examples=20_000, deadline=None)
+# Replicas keep no markers outside of the tests' own folders: those that test them say where.
+os.environ["RIGHTFIT_MARKERS"] = "none"
+
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
 

@@ -7,8 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from rightfit_client import Offline, RemoteProblem, Replica
-from rightfit_client.limits import ROWS_PER_PAGE
 from rightfit_client.testing import HttpAuthority, problem
+from rightfit_sync.limits import ROWS_PER_PAGE
 from rightfit_sync.wire.codec import MSGPACK, decode, decompress
 from rightfit_sync.wire.messages import SyncRequest
 

@@ -6,11 +6,11 @@ import httpx
 import pytest
 
 from rightfit_client import Offline, Progress, Replica
-from rightfit_client.limits import ROWS_PER_PAGE
 from rightfit_client.testing import HttpAuthority
 from rightfit_sync import Entity, Sibling
 from rightfit_sync.causality.dot import WrittenDot
 from rightfit_sync.feed import Page, Row
+from rightfit_sync.limits import ROWS_PER_PAGE
 from rightfit_sync.wire.codec import MSGPACK, decode, decompress, encode
 from rightfit_sync.wire.messages import SyncRequest, SyncResponse
 

@@ -340,7 +340,7 @@ def test_a_record_that_the_authority_does_not_take_back_is_named(
         replica.sync()
     assert (refused.value.code, refused.value.remedy) == (
         "offer_refused",
-        "rightfit replica doctor --repair",
+        "rightfit replica doctor --verify --repair",
     )
     assert replica.status().code == "offer_refused"
     assert titles(replica) == ["x"]

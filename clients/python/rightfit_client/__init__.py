@@ -19,10 +19,13 @@ from rightfit_client.history import History, HistoryEntry
 from rightfit_client.live import Subscription
 from rightfit_client.query import Query, Select
 from rightfit_client.replica import Replica
+from rightfit_client.salvage import Salvaged
 from rightfit_client.status import Status
+from rightfit_client.verify import Difference
 from rightfit_sync.exchange import Progress, Synced
 
 __all__ = [
+    "Difference",
     "History",
     "HistoryEntry",
     "LocalError",
@@ -36,6 +39,7 @@ __all__ = [
     "RemoteProblem",
     "Replica",
     "ReplicaInUse",
+    "Salvaged",
     "Select",
     "Status",
     "StorageError",

@@ -5,15 +5,10 @@ returns. The write-ahead log lets other connections (Datasette, an application's
 SQLite before 3.51.3 can corrupt a write-ahead log when two connections checkpoint, and is refused (fault
 F04).
 
-A process that is killed between writing a commit and syncing it leaves a log that the next one shows, whether
-or not the disk has it. That log is synced before it is read, so that what is seen again, built upon and sent
-is durable too (faults F03 and F04 together).
-
 `PRAGMA application_id` says that a file is a replica, `PRAGMA user_version` in which format; a newer format
-is refused.
+is refused, an older one is brought up to date by `layout.renew`.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,8 +19,11 @@ from rightfit_client.sqlite import sqlite3
 APPLICATION_ID = 0x52464954
 """`RFIT`."""
 
-FILE_FORMAT = 1
+FILE_FORMAT = 2
 """The newest file format that this program reads and writes."""
+
+SALVAGING = "-salvaging"
+"""What a salvage leaves beside the file until it is done."""
 
 SQLITE_OLDEST = (3, 51, 3)
 
@@ -39,7 +37,13 @@ _CODES = {
     "readonly": "read_only",
     "unable to open": "io_error",
     "constraint": "constraint",
+    "no such": "corrupt",
+    "could not decode": "corrupt",
+    "file format": "corrupt",
 }
+_SALVAGE = "close it and run `rightfit replica salvage`, or call Replica.salvage"
+_FORMAT_EVER = 1_000
+"""No program will ever write a format beyond this."""
 
 
 def check_sqlite(library_version: Sequence[int] = sqlite3.sqlite_version_info) -> None:
@@ -58,8 +62,8 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     check_sqlite()
     if read_only and not path.exists():
         raise OpenError("missing", f"there is no replica at {path}: make one first")
-    if not read_only:
-        _sync_log(path.with_name(path.name + "-wal"))
+    if path.with_name(path.name + SALVAGING).exists():
+        raise damaged("its salvage was cut off, and must be run again")
     connection: sqlite3.Connection = sqlite3.connect(
         str(path), isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS_CACHED
     )
@@ -69,41 +73,22 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     except sqlite3.Error as error:
         connection.close()
         raise storage_error(error) from error
-    except OpenError:
+    except (OpenError, StorageError):
         connection.close()
         raise
     return connection
 
 
-def _sync_log(log: Path) -> None:
-    try:
-        descriptor = os.open(log, os.O_RDONLY)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise _not_synced(log, error) from error
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        raise _not_synced(log, error) from error
-    finally:
-        os.close(descriptor)
-
-
-def _not_synced(log: Path, error: OSError) -> StorageError:
-    message = f"{log}, which a process left, could not be made durable ({error.strerror}): look at the disk"
-    return StorageError("io_error", message)
-
-
 def _check_format(connection: sqlite3.Connection, path: Path) -> None:
     application_id = pragma(connection, "application_id")
     file_format = pragma(connection, "user_version")
+    if application_id == APPLICATION_ID and not 0 < file_format <= _FORMAT_EVER:
+        raise damaged("the file's header")
     if application_id == APPLICATION_ID and file_format > FILE_FORMAT:
         message = f"{path} has format {file_format}, this program reads up to {FILE_FORMAT}: upgrade it"
         raise OpenError("newer_format", message)
-    if application_id != APPLICATION_ID and (
-        application_id or connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    ):
+    tables = {str(row[0]) for row in connection.execute("SELECT name FROM sqlite_master")}
+    if application_id != APPLICATION_ID and "rightfit_state" not in tables and (application_id or tables):
         raise OpenError("not_a_replica", f"{path} is another program's database: choose another path")
 
 
@@ -123,6 +108,11 @@ def pragma(connection: sqlite3.Connection, name: str) -> int:
     return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
 
 
+def damaged(what: str) -> StorageError:
+    """Return the error that says that something in the file is not what was written."""
+    return StorageError("corrupt", f"the replica's file is damaged ({what}): {_SALVAGE}")
+
+
 def storage_error(error: sqlite3.Error) -> StorageError:
     """Return what went wrong with the file, in our words."""
     said = str(error)
@@ -130,7 +120,7 @@ def storage_error(error: sqlite3.Error) -> StorageError:
     remedy = {
         "disk_full": "make room and try again",
         "busy": "another program holds the file: let it finish",
-        "corrupt": "put the file aside and salvage it",
+        "corrupt": _SALVAGE,
         "constraint": "drop the UNIQUE index or trigger that refuses what others wrote",
     }.get(code, "look at the disk")
     return StorageError(code, f"nothing was kept, the file could not be used ({said}): {remedy}")

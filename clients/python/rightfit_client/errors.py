@@ -33,6 +33,7 @@ __all__ = [
 
 UPGRADE_STATUS = 426
 LOGIN_STATUS = 401
+OFFER_REFUSED = "offer_refused"
 REPAIR_CODES = frozenset(
     {
         "device_cloned",
@@ -41,7 +42,7 @@ REPAIR_CODES = frozenset(
         "cursor_expired",
         "cursor_invalid",
         "cursor_foreign",
-        "offer_refused",
+        OFFER_REFUSED,
         "wrong_device",
     }
 )
@@ -52,7 +53,8 @@ class OpenError(LocalError):
     """This file cannot be opened as a replica now; nothing was changed.
 
     `code`: `sqlite_too_old`, `not_a_replica`, `newer_format`, `in_use`, `other_subject`, `other_device`,
-    `schema_older`, `needs_schema`, `needs_device`, `name_taken`, `unreachable`, `missing`, `closed`.
+    `schema_older`, `older_format`, `needs_schema`, `needs_device`, `name_taken`, `unreachable`, `missing`,
+    `marker_unusable`.
     """
 
 
@@ -63,9 +65,9 @@ class ReplicaInUse(OpenError):  # noqa: N818 - it reads as what it says.
 class StorageError(RightFitError):
     """The file could not be written or read; nothing of the edit was kept.
 
-    `code`: `disk_full`, `io_error`, `doomed` (a part of the transaction failed), `corrupt`, `busy` (another
-    connection holds the file too long), `read_only`, `constraint` (an application's own unique index on a
-    view table).
+    `code`: `disk_full`, `io_error`, `doomed` (a part of the transaction failed), `corrupt` (the file is damaged:
+    `Replica.salvage`), `busy` (another connection holds the file too long), `read_only`, `constraint` (an
+    application's own unique index on a view table).
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -105,7 +107,8 @@ class NeedsRepair(RemoteProblem):
     Copied files, restored phones and restored authorities heal by themselves, so this is rare:
 
     - `offer_refused`: the authority lost a record and does not take it back from here, because its seal is
-      not genuine (this file was damaged, or the authority lost its keys): `Replica.verify(repair=True)`;
+      not genuine (this file was damaged, or the authority lost its keys). Everything else has been synced;
+      `Replica.verify` lists such records, `Replica.verify(repair=True)` forgets them;
     - `wrong_device`: the token is for another replica;
     - `device_cloned`, `counter_gap`, `epoch_changed`, `cursor_expired`, `cursor_invalid`, `cursor_foreign`:
       healing was tried `HEALINGS_PER_EXCHANGE_MAX` times in one sync and never lasted.
@@ -125,7 +128,7 @@ def problem_error(problem: Problem) -> RemoteProblem:
 
 def told_by_the_core(error: RemoteError) -> RemoteProblem:
     """Return what the core itself has to say about an answer, as an error of ours."""
-    remedy = "rightfit replica doctor --repair" if error.code == "offer_refused" else ""
+    remedy = "rightfit replica doctor --verify --repair" if error.code == OFFER_REFUSED else ""
     return problem_error(
         Problem("about:blank", error.code, error.status, error.code, str(error), error.path, remedy=remedy)
     )

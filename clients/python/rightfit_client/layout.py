@@ -10,34 +10,46 @@
 | `rightfit_lost` | a rejected or void dot, kept for ever |
 | `rightfit_conflict` | an open `conflicts.Conflict` of the view |
 
+SQLite notices damage to the shape of its pages, but not to what is in them. So whatever cannot be computed
+from the rest carries a checksum: `crc` is the CRC-32 of the blob beside it, of a fact's name and value, or of
+what `facts.sealed` encodes; `check_precious` and the store hold the file to it (fault F07).
+
+| format | what is new |
+|---|---|
+| 1 | |
+| 2 | `rightfit_state.must_reconcile`, the `crc` columns |
+
 Names that begin with `rightfit_` or `sqlite_` are therefore not for kinds.
 """
 
 from typing import Final
+from zlib import crc32
 
-from rightfit_client.connection import APPLICATION_ID, FILE_FORMAT
+from rightfit_client.connection import APPLICATION_ID, FILE_FORMAT, damaged, pragma
+from rightfit_client.facts import as_bytes, read_state, sealed
 from rightfit_client.sqlite import sqlite3
 
 PREFIX: Final = "rightfit_"
 
 _TABLES = (
-    "CREATE TABLE rightfit_meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE rightfit_meta (
+        name TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID""",
     """CREATE TABLE rightfit_state (
         id INTEGER PRIMARY KEY CHECK (id = 1), writing INTEGER NOT NULL DEFAULT 0, device_id TEXT NOT NULL,
         subject TEXT NOT NULL, counter INTEGER NOT NULL, former_ids TEXT NOT NULL, cursor TEXT,
         epoch TEXT NOT NULL, tags TEXT NOT NULL, authority_kinds TEXT,
-        must_reconcile INTEGER NOT NULL DEFAULT 0)""",
+        must_reconcile INTEGER NOT NULL DEFAULT 0, crc INTEGER NOT NULL DEFAULT 0)""",
     """CREATE TABLE rightfit_trunk (
         kind TEXT NOT NULL, entity_id TEXT NOT NULL, seq INTEGER NOT NULL, tags TEXT NOT NULL,
-        row BLOB NOT NULL, PRIMARY KEY (kind, entity_id))""",
+        row BLOB NOT NULL, crc INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (kind, entity_id))""",
     """CREATE TABLE rightfit_outbox (
         position INTEGER PRIMARY KEY, device_id TEXT NOT NULL, counter INTEGER NOT NULL,
         kind TEXT NOT NULL, entity_id TEXT NOT NULL, pending INTEGER NOT NULL, entry BLOB NOT NULL,
-        UNIQUE (device_id, counter))""",
+        crc INTEGER NOT NULL DEFAULT 0, UNIQUE (device_id, counter))""",
     "CREATE INDEX rightfit_outbox_by_entity ON rightfit_outbox (entity_id, kind)",
     """CREATE TABLE rightfit_rejected (
         position INTEGER PRIMARY KEY, device_id TEXT NOT NULL, counter INTEGER NOT NULL,
-        rejected BLOB NOT NULL, UNIQUE (device_id, counter))""",
+        rejected BLOB NOT NULL, crc INTEGER NOT NULL DEFAULT 0, UNIQUE (device_id, counter))""",
     """CREATE TABLE rightfit_lost (
         kind TEXT NOT NULL, entity_id TEXT NOT NULL, device_id TEXT NOT NULL, counter INTEGER NOT NULL,
         PRIMARY KEY (kind, entity_id, device_id, counter)) WITHOUT ROWID""",
@@ -47,6 +59,10 @@ _TABLES = (
         PRIMARY KEY (kind, entity_id, conflict_id)) WITHOUT ROWID""",
     "CREATE INDEX rightfit_conflict_by_id ON rightfit_conflict (conflict_id)",
 )
+
+PRECIOUS: Final = ("rightfit_meta", "rightfit_state", "rightfit_outbox", "rightfit_rejected", "rightfit_lost")
+_BLOBS: Final = {"rightfit_trunk": "row", "rightfit_outbox": "entry", "rightfit_rejected": "rejected"}
+_CHECKED: Final = (*_BLOBS, "rightfit_meta", "rightfit_state")
 
 
 def lay_out(connection: sqlite3.Connection) -> None:
@@ -58,17 +74,44 @@ def lay_out(connection: sqlite3.Connection) -> None:
 
 
 def is_laid_out(connection: sqlite3.Connection) -> bool:
-    """Whether the file is a replica already."""
+    """Whether the file is a replica already; raise `StorageError("corrupt")` where it is what is left of one."""
     found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'rightfit_state'").fetchone()
-    return found is not None
+    is_ours = pragma(connection, "application_id") == APPLICATION_ID
+    if is_ours != (found is not None):
+        raise damaged("the file's header or its list of tables")
+    return is_ours
 
 
-def meta(connection: sqlite3.Connection, name: str) -> str | None:
-    """Return a fact about the file, or None."""
-    found = connection.execute("SELECT value FROM rightfit_meta WHERE name = ?", (name,)).fetchone()
-    return None if found is None else str(found[0])
+def renew(connection: sqlite3.Connection) -> None:
+    """Bring a file of an older format up to date; call it inside a transaction."""
+    for table in _CHECKED:
+        _add_column(connection, table, "crc")
+    _add_column(connection, "rightfit_state", "must_reconcile")
+    connection.create_function(
+        "rightfit_crc", 1, lambda content: crc32(as_bytes(content)), deterministic=True
+    )
+    for table, column in _BLOBS.items():
+        connection.execute(f"UPDATE {table} SET crc = rightfit_crc({column})")  # noqa: S608 - words of ours.
+    connection.execute("UPDATE rightfit_meta SET crc = rightfit_crc(name || value)")
+    connection.create_function("rightfit_crc", 1, None)
+    connection.execute(
+        "UPDATE rightfit_state SET crc = ?", (sealed(read_state(connection, is_sealed=False)),)
+    )
+    connection.execute(f"PRAGMA user_version = {FILE_FORMAT}")
 
 
-def put_meta(connection: sqlite3.Connection, name: str, value: str) -> None:
-    """Remember a fact about the file."""
-    connection.execute("INSERT OR REPLACE INTO rightfit_meta VALUES (?, ?)", (name, value))
+def _add_column(connection: sqlite3.Connection, table: str, name: str) -> None:
+    there = [str(row[1]) for row in connection.execute(f"PRAGMA table_info({table})")]
+    if name not in there:
+        connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0")
+
+
+def check_precious(connection: sqlite3.Connection) -> None:
+    """Raise `StorageError("corrupt")` where SQLite finds damage in the tables that nobody else has a copy of.
+
+    It takes as long as the outbox is; the trunk, which the authority has too, is left to the doctor.
+    """
+    for table in PRECIOUS:
+        said = [str(row[0]) for row in connection.execute(f"PRAGMA integrity_check({table})")]
+        if said != ["ok"]:
+            raise damaged(f"{table}: {said[0]}")

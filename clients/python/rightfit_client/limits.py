@@ -1,8 +1,5 @@
 """Every bound of the client, in one place, its unit last in the name. The protocol's are in the core."""
 
-ROWS_PER_PAGE = 1_000
-"""Rows that a pull asks for at once; a page is one local commit."""
-
 RESPONSE_BYTES_MAX = 64_000_000
 """Bytes of one inflated response; beyond it a smaller page is asked for."""
 

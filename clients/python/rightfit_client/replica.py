@@ -16,26 +16,38 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 import httpx
 import msgspec
+from msgspec import UNSET, UnsetType
 from sqlite_utils import Database
 
 from rightfit_client.activity import Activity
-from rightfit_client.claims import Claims, read_claims
+from rightfit_client.claims import Claims
 from rightfit_client.credentials import Credentials, TokenSource
 from rightfit_client.doctor import Finding, examine, repair
 from rightfit_client.errors import LocalError, OpenError
+from rightfit_client.facts import meta, put_meta
 from rightfit_client.history import History, history
-from rightfit_client.layout import meta, put_meta
 from rightfit_client.live import Callback, LiveQueries, Subscription
 from rightfit_client.loop import LoopThread, SyncLoop, drive
-from rightfit_client.opening import OpenFile, Upgrade, open_file, open_for_reading
+from rightfit_client.marker import default_directory
+from rightfit_client.opening import (
+    LAST_SYNCED,
+    OpenFile,
+    Upgrade,
+    first_state,
+    open_file,
+    open_for_reading,
+    remembered_url,
+)
 from rightfit_client.query import Params, Query, Rows, Select
 from rightfit_client.reading import Reader
+from rightfit_client.salvage import Salvaged, salvage
 from rightfit_client.status import Status, state_of
-from rightfit_client.transport import AsyncHttpTransport, HttpRequest, HttpTransport
+from rightfit_client.transport import AsyncHttpTransport, HttpOptions, HttpRequest, HttpTransport
+from rightfit_client.verify import Difference, verify
 from rightfit_client.writing import Writer
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.conflicts import Conflict
@@ -43,10 +55,7 @@ from rightfit_sync.exchange import Exchange, Progress, Synced
 from rightfit_sync.outbox import Entry
 from rightfit_sync.records import Change
 from rightfit_sync.schema.spec import Schema
-from rightfit_sync.store import Rejected, ReplicaState
-
-_URL: Final = "url"
-_LAST_SYNCED: Final = "last_synced_at"
+from rightfit_sync.store import Rejected
 
 Clock = Callable[[], int]
 """Milliseconds since 1970 UTC. For people and for display order alone: nothing breaks where it is wrong."""
@@ -61,12 +70,12 @@ class Replica:
     """See the module's docstring; made by `Replica.open`, a context manager or closed with `close()`."""
 
     def __init__(
-        self, opened: OpenFile, source: TokenSource, url: str | None, clock: Clock, http: "HttpOptions"
+        self, opened: OpenFile, source: TokenSource, url: str | None, clock: Clock, http: HttpOptions
     ) -> None:
         self._opened = opened
         self._store = opened.store
         self._clock = clock
-        self._url = url = _remembered_url(opened, url)
+        self._url = url = remembered_url(opened, url)
         self._http = http
         self._credentials = Credentials(source, self._check_claims)
         self._transport = HttpTransport(url, self._credentials, http.transport) if url is not None else None
@@ -93,6 +102,7 @@ class Replica:
         clock: Clock = system_clock,
         read_only: bool = False,
         upgrade: Upgrade | None = None,
+        marker: str | Path | UnsetType | None = UNSET,
         transport: httpx.BaseTransport | None = None,
         async_transport: httpx.AsyncBaseTransport | None = None,
     ) -> "Replica":
@@ -101,19 +111,43 @@ class Replica:
         A new file needs `schema` and a `token` (or, to work without an authority, a `device_id`); later both
         may be left out. `token` may be a callback that returns a fresh one. A schema with a greater
         `schema_version` migrates the file; `upgrade` then rewrites pending changes. `read_only` opens beside
-        another process that writes. The two transports replace httpx's own. Raises `OpenError`
-        (`ReplicaInUse`, ...), `StorageError`, `SchemaError`.
+        another process that writes. `marker` is the folder where the file's marker is kept, outside of what
+        backups of the file cover (by default where RIGHTFIT_MARKERS says, or in the user's folder for state;
+        None: nowhere). The two transports replace httpx's own. Raises `OpenError` (`ReplicaInUse`, ...),
+        `StorageError`, `SchemaError`.
         """
         place = Path(path).expanduser().resolve()
         if read_only:
             opened = open_for_reading(place)
         else:
-            opened = open_file(place, schema, lambda: _first_state(token, device_id), upgrade=upgrade)
+            opened = open_file(
+                place,
+                schema,
+                lambda: first_state(token, device_id),
+                upgrade=upgrade,
+                markers=_folder(marker),
+            )
         try:
             return cls(opened, token, url, clock, HttpOptions(transport, async_transport))
         except BaseException:
             opened.close()
             raise
+
+    @staticmethod
+    def salvage(
+        path: str | Path,
+        *,
+        schema: Schema | None = None,
+        token: TokenSource = None,
+        device_id: str | None = None,
+    ) -> Salvaged:
+        """Set a damaged file aside (`StorageError("corrupt")`) and make a new one of what can be read of it.
+
+        The replica must be closed. `schema`, `token` and `device_id` are as for a new file, and needed where
+        the file cannot even say those. The next sync fetches what is missing; see `salvage`.
+        """
+        place = Path(path).expanduser().resolve()
+        return salvage(place, schema, lambda: first_state(token, device_id))
 
     @property
     def schema(self) -> Schema:
@@ -313,7 +347,7 @@ class Replica:
         pending, conflicts = self._store.count_pending(), self._store.count_conflicts()
         rejected = self._store.count_rejected()
         with self._opened.unit.lock:
-            synced_at = meta(self._opened.connection, _LAST_SYNCED)
+            synced_at = meta(self._opened.connection, LAST_SYNCED)
         return Status(
             state=state_of(
                 problem,
@@ -339,8 +373,21 @@ class Replica:
         """Return what a look at the file's health found; nothing is changed."""
         return examine(self._opened)
 
+    def verify(self, *, repair: bool = False) -> list[Difference]:
+        """Sync, then compare every record with the authority's; return those that differ, and mend them if told.
+
+        A record that only this replica has is offered; one that the authority does not take back is forgotten.
+        Raises what `sync` does.
+        """
+        transport = self._connected()
+        with self._activity.exclusive, self._activity.attempt():
+            return verify(self._opened, lambda: self._begin(None), transport.exchange, repair=repair)
+
     def repair(self) -> None:
-        """Make everything anew that follows from trunk and outbox (view tables, conflicts, guards)."""
+        """Make everything anew that follows from trunk and outbox (view tables, conflicts, guards).
+
+        Records of the trunk that cannot be read are dropped; the next sync fetches them.
+        """
         if self._opened.is_read_only:
             raise LocalError("read_only", "this replica is open for reading alone: open it without read_only")
         repair(self._opened)
@@ -401,7 +448,7 @@ class Replica:
                 progress(done)
 
         def note_time() -> None:
-            put_meta(self._opened.connection, _LAST_SYNCED, str(self._clock()))
+            put_meta(self._opened.connection, LAST_SYNCED, str(self._clock()))
 
         return Exchange(self._opened.core, report=report, taken=note_time)
 
@@ -440,36 +487,11 @@ class Replica:
             raise OpenError("other_device", message, "token")
 
 
-def _remembered_url(opened: OpenFile, url: str | None) -> str | None:
-    """Return the authority's URL, the one given last where none is given now."""
-    known = meta(opened.connection, _URL)
-    if url is not None and url != known and not opened.is_read_only:
-        with opened.unit.transaction():
-            put_meta(opened.connection, _URL, url)
-    return url or known
+def _folder(marker: str | Path | UnsetType | None) -> Path | None:
+    if marker is UNSET:
+        return default_directory()
+    return None if marker is None else Path(marker).expanduser()
 
 
 class _Token(msgspec.Struct, frozen=True):
     token: str
-
-
-class HttpOptions:
-    """Transports of one's own for httpx: `transport` for `sync()`, `async_transport` for the loop."""
-
-    def __init__(
-        self, transport: httpx.BaseTransport | None, async_transport: httpx.AsyncBaseTransport | None
-    ) -> None:
-        self.transport = transport
-        self.async_transport = async_transport
-
-
-def _first_state(source: TokenSource, device_id: str | None) -> ReplicaState:
-    token = source() if callable(source) else source
-    if token is not None:
-        claims = read_claims(token)
-        return ReplicaState(claims.device, subject=claims.subject)
-    if device_id is None:
-        raise OpenError(
-            "needs_device", "a new replica needs a token, which names its device and subject", "token"
-        )
-    return ReplicaState(device_id)

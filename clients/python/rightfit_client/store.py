@@ -3,15 +3,21 @@
 The trunk and the outbox are the truth; view tables and conflicts follow from them (`ViewWriter`) and can be
 rebuilt at any time. See `unit_of_work` for durability. Rows of the trunk that a transaction has touched are
 remembered until it ends, since a page reads back what it has just written.
+
+What is read is held to its checksum: `StorageError("corrupt")` where it is not what was written. An entry whose
+mark says otherwise than its content whether it is pending is damaged too.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple
+from zlib import crc32
 
 import msgspec
 
+from rightfit_client.connection import damaged, storage_error
 from rightfit_client.convert import Column
+from rightfit_client.facts import as_json, put_state, read_list, read_state
 from rightfit_client.sqlite import sqlite3
 from rightfit_client.unit_of_work import UnitOfWork
 from rightfit_client.view_writer import ViewWriter
@@ -41,31 +47,23 @@ def _by_key(columns: str, table: str, order: str = "") -> _ByKey:
     return _ByKey(one, many)
 
 
-_TRUNKS = _by_key("t.row", "rightfit_trunk")
-_ENTRIES = _by_key("t.entry", "rightfit_outbox", " ORDER BY t.position")
+_TRUNKS = _by_key("t.row, t.crc", "rightfit_trunk")
+_ENTRIES = _by_key("t.entry, t.crc", "rightfit_outbox", " ORDER BY t.position")
 _LOST = _by_key("t.kind, t.entity_id, t.device_id, t.counter", "rightfit_lost")
 
-_PUT_TRUNK = """INSERT INTO rightfit_trunk (kind, entity_id, seq, tags, row) VALUES (?, ?, ?, ?, ?)
-    ON CONFLICT (kind, entity_id) DO UPDATE SET
-    seq = excluded.seq, tags = excluded.tags, row = excluded.row"""
-_PUT_ENTRY = """INSERT INTO rightfit_outbox (device_id, counter, kind, entity_id, pending, entry)
-    VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (device_id, counter) DO UPDATE SET kind = excluded.kind,
-    entity_id = excluded.entity_id, pending = excluded.pending, entry = excluded.entry"""
-_PUT_REJECTED = """INSERT INTO rightfit_rejected (device_id, counter, rejected) VALUES (?, ?, ?)
-    ON CONFLICT (device_id, counter) DO UPDATE SET rejected = excluded.rejected"""
-_PUT_STATE = """INSERT INTO rightfit_state
-    (id, device_id, subject, counter, former_ids, cursor, epoch, tags, authority_kinds, must_reconcile)
-    VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET device_id = excluded.device_id,
-    subject = excluded.subject, counter = excluded.counter, former_ids = excluded.former_ids,
-    cursor = excluded.cursor, epoch = excluded.epoch, tags = excluded.tags,
-    authority_kinds = excluded.authority_kinds, must_reconcile = excluded.must_reconcile"""
-_STATE = """SELECT device_id, subject, counter, former_ids, cursor, epoch, tags, authority_kinds, must_reconcile
-    FROM rightfit_state"""
-_PENDING = """SELECT position, entry FROM rightfit_outbox WHERE position > ? AND pending
+_PUT_TRUNK = """INSERT INTO rightfit_trunk (kind, entity_id, seq, tags, row, crc)
+    VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (kind, entity_id) DO UPDATE SET
+    seq = excluded.seq, tags = excluded.tags, row = excluded.row, crc = excluded.crc"""
+_PUT_ENTRY = """INSERT INTO rightfit_outbox (device_id, counter, kind, entity_id, pending, entry, crc)
+    VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (device_id, counter) DO UPDATE SET kind = excluded.kind,
+    entity_id = excluded.entity_id, pending = excluded.pending, entry = excluded.entry, crc = excluded.crc"""
+_PUT_REJECTED = """INSERT INTO rightfit_rejected (device_id, counter, rejected, crc) VALUES (?, ?, ?, ?)
+    ON CONFLICT (device_id, counter) DO UPDATE SET rejected = excluded.rejected, crc = excluded.crc"""
+_PENDING = """SELECT position, entry, crc FROM rightfit_outbox WHERE position > ? AND pending
     ORDER BY position LIMIT ?"""
 _CONFLICTS = """SELECT conflict FROM rightfit_conflict
     WHERE kind = ifnull(?, kind) AND entity_id = ifnull(?, entity_id) ORDER BY kind, entity_id, path"""
-_BY_DOT = f"""SELECT t.entry FROM {_WANTED} rightfit_outbox AS t
+_BY_DOT = f"""SELECT t.entry, t.crc FROM {_WANTED} rightfit_outbox AS t
     WHERE t.device_id = wanted.value ->> 0 AND t.counter = wanted.value ->> 1 ORDER BY t.position"""  # noqa: S608
 
 
@@ -99,32 +97,26 @@ class SqliteStore:
 
     def _all(self, sql: str, params: Sequence[object] = ()) -> list[Sequence[Column]]:
         with self.unit.lock:
-            return self._connection.execute(sql, params).fetchall()
+            try:
+                return self._connection.execute(sql, params).fetchall()
+            except sqlite3.Error as error:
+                raise storage_error(error) from error
 
     def _keyed(self, question: _ByKey, keys: Collection[Key]) -> list[Sequence[Column]]:
         if len(keys) == 1:
             return self._all(question.one, next(iter(keys)))
-        return self._all(question.many, (_json(keys),)) if keys else []
+        return self._all(question.many, (as_json(keys),)) if keys else []
 
     def state(self) -> ReplicaState:
         """Return the replica's state."""
-        state = self._state
-        if state is None or self._is_shared:
-            found = self._all(_STATE)[0]
-            former_ids, tags, kinds = (None if found[at] is None else _list(found[at]) for at in (3, 6, 7))
-            state = ReplicaState(
-                device_id=str(found[0]),
-                subject=str(found[1]),
-                counter=int(found[2] or 0),
-                former_ids=former_ids or (),
-                cursor=None if found[4] is None else str(found[4]),
-                epoch=str(found[5]),
-                tags=tags or (),
-                authority_kinds=kinds,
-                must_reconcile=bool(found[8]),
-            )
-            self._state = state
-        return state
+        known = self._state
+        if known is None or self._is_shared:
+            with self.unit.lock:
+                try:
+                    known = self._state = read_state(self._connection)
+                except sqlite3.Error as error:
+                    raise storage_error(error) from error
+        return known
 
     def put_state(self, state: ReplicaState) -> None:
         """Replace the replica's state."""
@@ -133,16 +125,14 @@ class SqliteStore:
             if former is not None and msgspec.structs.replace(former, counter=state.counter) == state:
                 self._connection.execute("UPDATE rightfit_state SET counter = ?", (state.counter,))
             else:
-                self._connection.execute(_PUT_STATE, _state_row(state))
+                put_state(self._connection, state)
             self._state = state
 
     def trunks(self, keys: Collection[Key]) -> Mapping[Key, Row]:
         """Return the trunk rows of those `keys` that there are."""
         known = self._rows
         unknown = [key for key in keys if key not in known]
-        rows = [
-            self._decode_row(blob) for (blob,) in self._keyed(_TRUNKS, unknown) if isinstance(blob, bytes)
-        ]
+        rows = [self._decode_row(_genuine(blob, crc)) for blob, crc in self._keyed(_TRUNKS, unknown)]
         fetched = {(row.entity.kind, row.entity.entity_id): row for row in rows}
         if not self.unit.is_open:
             return fetched
@@ -152,14 +142,16 @@ class SqliteStore:
     def trunk_tags(self) -> Iterable[tuple[Key, Sequence[str]]]:
         """Return every trunk row's key and tags."""
         rows = self._all("SELECT kind, entity_id, tags FROM rightfit_trunk")
-        return [((str(kind), str(entity_id)), _list(tags)) for kind, entity_id, tags in rows]
+        try:
+            return [((str(kind), str(entity_id)), read_list(tags)) for kind, entity_id, tags in rows]
+        except msgspec.MsgspecError as error:
+            raise damaged(f"the tags of a row of the trunk: {error}") from error
 
     def put_trunks(self, rows: Iterable[Row]) -> None:
         """Insert or replace trunk rows."""
         with self.transaction():
             taken = {(row.entity.kind, row.entity.entity_id): row for row in rows}
-            encode = self._encode
-            columns = ((*key, row.seq, _json(row.tags), encode(row)) for key, row in taken.items())
+            columns = ((*key, row.seq, as_json(row.tags), *self._encoded(row)) for key, row in taken.items())
             self._connection.executemany(_PUT_TRUNK, columns)
             self._rows.update(taken)
 
@@ -178,30 +170,40 @@ class SqliteStore:
         return found
 
     def _read_entries(self, rows: Iterable[Sequence[Column]]) -> list[Entry]:
-        return [self._decode_entry(blob) for (blob,) in rows if isinstance(blob, bytes)]
+        return [self._decode_entry(_genuine(blob, crc)) for blob, crc in rows]
+
+    def _encoded(self, record: Row | Entry | Rejected) -> tuple[bytes, int]:
+        blob = self._encode(record)
+        return blob, crc32(blob)
 
     def pending(self) -> Iterable[Entry]:
         """Return the pending outbox entries, in outbox order, lazily."""
         last: Column = 0
         while found := self._all(_PENDING, (last, _ENTRIES_AT_ONCE)):
             last = found[-1][0]
-            yield from self._read_entries(row[1:] for row in found)
+            entries = self._read_entries(row[1:] for row in found)
+            if not all(entry.is_pending for entry in entries):
+                raise damaged("an edit that was answered is marked as pending")
+            yield from entries
 
     def acknowledged(self) -> Sequence[Entry]:
         """Return the acknowledged outbox entries, in outbox order."""
-        sql = "SELECT entry FROM rightfit_outbox WHERE NOT pending ORDER BY position"
-        return self._read_entries(self._all(sql))
+        sql = "SELECT entry, crc FROM rightfit_outbox WHERE NOT pending ORDER BY position"
+        entries = self._read_entries(self._all(sql))
+        if any(entry.is_pending for entry in entries):
+            raise damaged("a pending edit is marked as answered")
+        return entries
 
     def entries_by_dot(self, dots: Collection[Dot]) -> Sequence[Entry]:
         """Return those outbox entries that have one of these `dots`, in outbox order."""
-        return self._read_entries(self._all(_BY_DOT, (_json(dots),))) if dots else []
+        return self._read_entries(self._all(_BY_DOT, (as_json(dots),))) if dots else []
 
     def put_entry(self, entry: Entry) -> None:
         """Append an entry, or replace the one with its dot in place."""
         change, is_pending = entry.change, entry.is_pending
         row = (change.dot.device_id, change.dot.counter, change.kind, change.entity_id, is_pending)
         with self.transaction():
-            self._connection.execute(_PUT_ENTRY, (*row, self._encode(entry)))
+            self._connection.execute(_PUT_ENTRY, (*row, *self._encoded(entry)))
             self.unit.has_grown = self.unit.has_grown or is_pending
 
     def drop_entries(self, dots: Collection[Dot]) -> None:
@@ -225,14 +227,14 @@ class SqliteStore:
 
     def rejected(self) -> Sequence[Rejected]:
         """Return the rejected list, oldest first."""
-        found = self._all("SELECT rejected FROM rightfit_rejected ORDER BY position")
-        return [msgspec.msgpack.decode(blob, type=Rejected) for (blob,) in found if isinstance(blob, bytes)]
+        found = self._all("SELECT rejected, crc FROM rightfit_rejected ORDER BY position")
+        return [msgspec.msgpack.decode(_genuine(blob, crc), type=Rejected) for blob, crc in found]
 
     def put_rejected(self, rejected: Rejected) -> None:
         """Append to the rejected list."""
         dot = rejected.change.dot
         with self.transaction():
-            row = (dot.device_id, dot.counter, self._encode(rejected))
+            row = (dot.device_id, dot.counter, *self._encoded(rejected))
             self._connection.execute(_PUT_REJECTED, row)
 
     def drop_rejected(self, dot: Dot) -> None:
@@ -282,29 +284,7 @@ class SqliteStore:
         return [msgspec.msgpack.decode(blob, type=Conflict) for (blob,) in rows if isinstance(blob, bytes)]
 
 
-def _json(value: object) -> str:
-    return msgspec.json.encode(list(value) if isinstance(value, Iterable) else value).decode()
-
-
-def _list(column: Column) -> list[str]:
-    return msgspec.json.decode(str(column), type=list[str])
-
-
-def _state_row(state: ReplicaState) -> Sequence[Column]:
-    kinds = state.authority_kinds
-    return (
-        state.device_id,
-        state.subject,
-        state.counter,
-        _json(state.former_ids),
-        state.cursor,
-        state.epoch,
-        _json(state.tags),
-        None if kinds is None else _json(kinds),
-        state.must_reconcile,
-    )
-
-
-def fresh_state(connection: sqlite3.Connection, state: ReplicaState) -> None:
-    """Put the first state into a file that has just been laid out."""
-    connection.execute(_PUT_STATE, _state_row(state))
+def _genuine(blob: Column, crc: Column) -> bytes:
+    if not isinstance(blob, bytes) or crc32(blob) != crc:
+        raise damaged("a row is not what was written")
+    return blob

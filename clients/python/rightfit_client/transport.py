@@ -175,6 +175,16 @@ def _arguments(url: str, request: HttpRequest, token: str) -> dict[str, object]:
     }
 
 
+class HttpOptions:
+    """Transports of one's own for httpx: `transport` for `sync()`, `async_transport` for the loop."""
+
+    def __init__(
+        self, transport: httpx.BaseTransport | None, async_transport: httpx.AsyncBaseTransport | None
+    ) -> None:
+        self.transport = transport
+        self.async_transport = async_transport
+
+
 class HttpTransport:
     """Sends from the calling thread. `http` is an httpx transport of one's own (a proxy, a test's server)."""
 

@@ -94,7 +94,6 @@ def wipe(path: Path, as_json: bool, yes: bool, discard_pending: bool) -> None:
         click.confirm(f"Remove {path}, the replica of {subject}?", abort=True)
     with writing(path) as replica:
         replica.wipe(discard_pending=discard_pending)
-    token_file(path).unlink(missing_ok=True)
     answer({"wiped": str(path)}, as_json, lambda console: console.print(f"{path} is gone"))
 
 

@@ -38,6 +38,7 @@ from rightfit_client.errors import (
     RightFitError,
 )
 from rightfit_client.limits import CELL_LENGTH_SHOWN
+from rightfit_client.opening import TOKEN_SUFFIX
 from rightfit_client.replica import Replica
 from rightfit_sync.values import Value
 
@@ -51,7 +52,6 @@ EXIT_CODES: tuple[tuple[type[RightFitError], int], ...] = (
     (ReplicaInUse, 6),
     (NeedsRepair, 7),
 )
-TOKEN_SUFFIX = "-token"  # noqa: S105 - a file's name.
 
 
 def report(error: RightFitError, *, as_json: bool) -> int:

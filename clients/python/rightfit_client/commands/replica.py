@@ -5,7 +5,7 @@ import rich_click as click
 from rightfit_client.commands.account import init, login, wipe
 from rightfit_client.commands.disputes import conflicts, rejected, resolve
 from rightfit_client.commands.entities import delete, get, history, insert, query, restore, set_values
-from rightfit_client.commands.files import doctor, export, import_records
+from rightfit_client.commands.files import doctor, export, import_records, salvage
 from rightfit_client.commands.syncing import status, sync
 
 
@@ -20,6 +20,6 @@ def replica() -> None:
 
 for one in (
     *(init, login, status, sync, get, query, insert, set_values, delete, restore, history),
-    *(conflicts, resolve, rejected, export, import_records, doctor, wipe),
+    *(conflicts, resolve, rejected, export, import_records, doctor, salvage, wipe),
 ):
     replica.add_command(one)
