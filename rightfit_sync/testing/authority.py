@@ -402,11 +402,11 @@ class MemoryAuthority:
         """
         grant = self.grants[self.subjects[device_id]]
         place = self._place(device_id, cursor) or Cursor(
-            TENANT_ID, device_id, self.epoch, 0, GENESIS, tags_seq=grant.number
+            TENANT_ID, device_id, self.epoch, 0, GENESIS, tags_seq=grant.number, floor=self.horizon
         )
         if not rows_max:
             return Page(self._signed(place), sorted(grant.tags), more=True)
-        if cursor is not None and place.seq < self.horizon:
+        if place.is_expired(self.horizon):
             message = "tombstones are gone: compare the copy"
             raise RemoteError("cursor_expired", message, status=410, path="cursor")
         if place.tags_seq != grant.number:

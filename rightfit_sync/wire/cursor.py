@@ -4,7 +4,8 @@ A cursor says up to which commit (`seq`, never a timestamp) a device has everyth
 there: after a restore of the authority both give away a cursor from a future that did not happen. Where the device has
 heard of later commits than it has read (an answer to its push, a page that is not the last), `head` is the newest of
 these, with its chain hash. `tags_seq` is the commit up to which grants of the subject are taken into account; while
-rows of newly granted tags are sent, `backfill` is the position inside them.
+rows of newly granted tags are sent, `backfill` is the position inside them. `floor` is the horizon of collected
+tombstones when the device began at the beginning: of those it has never held anything.
 
 Form: base64url( MessagePack array ) "." base64url( first 16 bytes of HMAC-SHA256 ).
 """
@@ -34,6 +35,11 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
     backfill: int | None = None
     head: int = 0
     head_chain: str = ""
+    floor: int = 0
+
+    def is_expired(self, horizon: int) -> bool:
+        """Whether a tombstone that the device has not heard of may have been collected; `horizon` is the newest one's."""
+        return max(self.seq, self.floor) < horizon
 
     def heard_of(self, head: int, head_chain: str) -> "Cursor":
         """Return this place, for a device that has now heard of the commit `head`."""

@@ -67,3 +67,9 @@ def test_a_cursor_remembers_the_newest_commit_it_has_heard_of_until_it_is_there(
     assert (behind.head, behind.head_chain) == (9, "c" * 32)
     there = Cursor("tenant-1", "dev-a", "e1", 9, "c" * 32)
     assert there.heard_of(9, "c" * 32) == there
+
+
+def test_F10_a_cursor_expires_only_where_a_tombstone_may_have_been_missed() -> None:
+    begun_after = Cursor("tenant-1", "dev-a", "e1", 7, GENESIS, floor=9)
+    assert [begun_after.is_expired(horizon) for horizon in (0, 7, 9, 10)] == [False, False, False, True]
+    assert [CURSOR.is_expired(horizon) for horizon in (0, 7, 8)] == [False, False, True]
