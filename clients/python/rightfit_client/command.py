@@ -14,6 +14,7 @@ import rich_click as click
 from click.shell_completion import get_completion_class
 
 from rightfit_client.commands.replica import replica
+from rightfit_client.commands.simulate import simulate
 
 SERVER_COMMANDS = "rightfit_server.entrypoints.cli"
 _NEEDED_BY_SERVER = "litestar"
@@ -53,6 +54,7 @@ def main() -> None:
 
 
 main.add_command(replica)
+main.add_command(simulate)
 
 
 @main.command()

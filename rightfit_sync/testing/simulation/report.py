@@ -55,7 +55,7 @@ class Report(msgspec.Struct):
     seeds: int = 0
     operations: int = 0
     failures: list[Result] = msgspec.field(default_factory=list)
-    counts: dict[str, Counter[str]] = msgspec.field(default_factory=dict)
+    counts: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
 
     def add(self, result: Result) -> None:
         """Take in one seed."""
@@ -75,7 +75,7 @@ class Report(msgspec.Struct):
     def add_counts(self, counts: Counts) -> None:
         """Add to the counts."""
         for name, counted in counts.items():
-            self.counts.setdefault(name, Counter()).update(counted)
+            self.counts[name] = dict(Counter(self.counts.get(name, {})) + Counter(counted))
 
     def zeros(self, schema: Schema, faults: Iterable[str] | None = None) -> list[str]:
         """Return every fault, policy and outcome that never happened: a run of many seeds without one proves little."""
@@ -90,7 +90,7 @@ class Report(msgspec.Struct):
             f"{name}: {one}"
             for name, ones in wanted.items()
             for one in ones
-            if not self.counts.get(name, Counter())[one]
+            if not self.counts.get(name, {}).get(one)
         ]
 
     def told(self) -> str:
