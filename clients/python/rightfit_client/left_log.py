@@ -24,6 +24,7 @@ class LeftLog:
     """The log beside the file at `path`, before SQLite opens that: call `check` once it has, else `put_back`."""
 
     def __init__(self, path: Path) -> None:
+        self._file = path
         self._log, self._index, self._kept = _places(path)
         put_back(path)
         self.is_there = self._log.exists() and self._log.stat().st_size > 0
@@ -36,7 +37,7 @@ class LeftLog:
 
     def check(self) -> None:
         """Let the kept log go; raise `StorageError("corrupt")` where SQLite passed over commits that were durable."""
-        hidden = hidden_commits(self._log, self._index) if self.is_there else 0
+        hidden = hidden_commits(self._file, self._log, self._index) if self.is_there else 0
         if hidden > 1:
             raise damaged(f"its log breaks off before the last {hidden} commits")
         self._kept.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ Source: https://sqlite.org/fileformat2.html, sections 1.3, 1.6, 2.1 and 4.
 """
 
 import struct
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,9 @@ _LOG_HEADER_BYTES: Final = 32
 _FRAME_BYTES: Final = 24
 _PAGE_BYTES: Final = 4096
 """SQLite's own choice, which nothing of ours changes."""
+
+_PAGES_MAX: Final = 1 << 24
+"""A frame for a page beyond this is damaged itself: no replica has 64 GB."""
 
 _SIZES: Final = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0)
 """Bytes of a column by its serial type, up to where texts and blobs begin."""
@@ -62,7 +65,7 @@ def _is_genuine(header: bytes) -> bool:
     return struct.unpack(">2I", header[24:32]) == (first, second)
 
 
-def hidden_commits(log: Path, index: Path) -> int:
+def hidden_commits(file: Path, log: Path, index: Path) -> int:
     """Return how many commits stand in the log behind the last frame that SQLite believes.
 
     One may be what a loss of power left of a transaction that was never durable; a second means that the first had
@@ -74,21 +77,39 @@ def hidden_commits(log: Path, index: Path) -> int:
         head = stream.read(20)
     (believed,) = struct.unpack("=I", head[16:20]) if len(head) == 20 else (0,)
     end = _LOG_HEADER_BYTES + believed * (_FRAME_BYTES + _PAGE_BYTES)
-    return sum(frame.is_commit for frame in frames(log.read_bytes()) if frame.offset > end)
+    content = log.read_bytes()
+    hidden = [frame for frame in frames(content) if frame.offset > end]
+    if not believed and _holds(file, content, hidden):
+        # Power was lost while a header was written for a new run: what is left of the former is in the file already.
+        return 0
+    return sum(frame.is_commit for frame in hidden)
+
+
+def _holds(file: Path, log: bytes, found: Sequence[Frame]) -> bool:
+    """Whether the file has every page as these frames leave it."""
+    latest = {frame.page: frame.offset for frame in _committed(found)}
+    with file.open("rb") as stream:
+        for page, offset in latest.items():
+            stream.seek((page - 1) * _PAGE_BYTES)
+            if stream.read(_PAGE_BYTES) != log[offset : offset + _PAGE_BYTES]:
+                return False
+    return True
+
+
+def _committed(found: Sequence[Frame]) -> Sequence[Frame]:
+    last = max((place for place, frame in enumerate(found) if frame.is_commit), default=-1)
+    return [frame for frame in found[: last + 1] if 0 < frame.page <= _PAGES_MAX]
 
 
 def flatten(damaged: Path, log: Path, flat: Path) -> None:
     """Write to `flat` what `damaged` is with all commits of `log`, under a header that can be read."""
     content = log.read_bytes() if log.exists() else b""
-    found = frames(content)
-    last = max((place for place, frame in enumerate(found) if frame.is_commit), default=-1)
     with damaged.open("rb") as source, flat.open("wb") as target:
         while piece := source.read(1 << 20):
             target.write(piece)
-        for frame in found[: last + 1]:
-            if 0 < frame.page <= max(frame.page, found[last].pages_after) <= 1 << 24:
-                target.seek((frame.page - 1) * _PAGE_BYTES)
-                target.write(content[frame.offset : frame.offset + _PAGE_BYTES])
+        for frame in _committed(frames(content)):
+            target.seek((frame.page - 1) * _PAGE_BYTES)
+            target.write(content[frame.offset : frame.offset + _PAGE_BYTES])
         target.seek(0, 2)
         pages = target.tell() // _PAGE_BYTES
         target.truncate(pages * _PAGE_BYTES)
