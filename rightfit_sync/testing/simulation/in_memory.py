@@ -153,7 +153,7 @@ class InMemoryDevice:
             try:
                 request = steps.send(response)  # type: ignore[arg-type]
             except StopIteration:
-                return None
+                return
 
     def arm(self, failure: Failure | None) -> None:
         """Let the store fail."""

@@ -131,15 +131,16 @@ class World:
 
     def rewind(self, phone: Phone) -> None:
         """An older copy of a phone's disk was put back, or a copy of it begins to live."""
-        present = set[int]()
+        waiting, listed = set[int](), set[int]()
         for one in self.phones:
             for pushed in one.device.pending():
                 write = self.find(pushed.change, pushed.digest)
-                present.update(() if write is None else (write.number,))
-            for listed in one.device.rejected():
-                write = self.find(listed.change, listed.digest)
-                present.update(() if write is None else (write.number,))
-        self.ledger.rewind(phone.name, frozenset(present))
+                if write is not None and pushed.change.op != "void":
+                    waiting.add(write.number)
+            for refused in one.device.rejected():
+                write = self.find(refused.change, refused.digest)
+                listed.update(() if write is None else (write.number,))
+        self.ledger.rewind(phone.name, frozenset(waiting), frozenset(listed))
 
     def add(self, phone: Phone) -> None:
         """Let another phone join in, a copy of one that there is."""
@@ -270,12 +271,14 @@ class World:
         for path in write.values:
             self.counts["policies"][self.ledger.rules.of(write.key[0], path).word] += 1
         self._note_moves(write)
-        if write.op == "create" and not self._begins_in_sight(write):
+        if write.op == "create" and not self._begins_in_sight(write, self._subject_of(write)):
             self.unsighted.add(write.key)
 
-    def _begins_in_sight(self, write: Write) -> bool:
-        """Whether who made a record sees it, from what it wrote there."""
-        subject = next(phone.subject for phone in self.phones if phone.name == write.who)
+    def _subject_of(self, write: Write) -> str:
+        return next(phone.subject for phone in self.phones if phone.name == write.who)
+
+    def _begins_in_sight(self, write: Write, subject: str) -> bool:
+        """Whether a subject sees a new record, from what was written there."""
         kind = self.scenario.schema.kinds[write.key[0]]
         filled = {template.format_map(_Blanks(write.values)) for template in kind.audience}
         return not filled.isdisjoint(self.grants[subject])
@@ -325,6 +328,14 @@ class World:
         for key, screen in list(screens.items()):
             if key not in held and (screen.trunk or screen.own):
                 self.ledger.row_went(phone.name, key, self._in_outbox(phone, key))
+                if self.lives and not self._can_see(phone, key):
+                    self.ledger.excuse([key])
+
+    def _can_see(self, phone: Phone, key: Key) -> bool:
+        if key in self.authority.entities():
+            return key in self.authority.visible_to(phone.subject)
+        made = [write for write in self.ledger.record(key).writes if write.op == "create"]
+        return any(self._begins_in_sight(write, phone.subject) for write in made)
 
     def _in_outbox(self, phone: Phone, key: Key) -> int:
         return sum(

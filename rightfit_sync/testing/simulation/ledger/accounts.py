@@ -74,6 +74,8 @@ def judge_purged(ledger: Ledger, found: Mapping[Key, Found]) -> Accounts:
         verdict = Verdict(record, one, ledger.rules).judge()
         accounts.states.update(verdict.states)
         accounts.problems += [f"{key}, at its purge: {sentence}" for sentence in verdict.problems]
+        # What a restore took away, and its holders bring back only now, meets a record that is gone for good.
+        record.excused |= sum(write.bit for write in record.writes if write.fate == "lost")
         record.is_purged = record.was_purged = True
     return accounts
 

@@ -6,7 +6,7 @@ place in the feed that it was given, in each *life* of the authority (a restored
 out the same places). Nothing is merged here: rows are sets of writes, and a join unites two.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from rightfit_sync.testing.simulation.ledger.rules import Rules
@@ -25,6 +25,7 @@ class Record:
     is_joined: bool = False
     is_purged: bool = False
     was_purged: bool = False
+    was_lost: bool = False
     excused: int = 0
 
     def these(self, bits: int) -> list[Write]:
@@ -246,16 +247,18 @@ class Ledger:
         """Let `who` show what that backup showed."""
         self._screens[who] = {key: Screen(one.own, one.trunk, list(one.runs)) for key, one in copy.items()}
 
-    def rewind(self, who: str, present: frozenset[int]) -> None:
-        """An older copy of `who` was put back by hand, or a copy began to live; `present` are all writes still held.
+    def rewind(self, who: str, waiting: frozenset[int], listed: frozenset[int]) -> None:
+        """An older copy of `who` was put back by hand, or a copy began to live.
 
-        What nobody holds any more was destroyed by that hand, unless the authority has it or gets it off the wire.
+        `waiting` are all writes that are still in some outbox, `listed` those in some rejected list. What nobody holds
+        any more was destroyed by that hand, unless the authority has it or gets it off the wire.
         """
         self.rewound.add(who)
         for write in self.writes:
-            if write.number not in present and write.fate in ("pending", "rejected", "set aside", "void"):
+            is_held = write.number in waiting or write.number in listed
+            if not is_held and write.fate in ("pending", "rejected", "set aside", "void"):
                 write.is_destroyed = True
-            elif write.number in present and write.fate == "set aside":
+            elif write.number in waiting and write.number not in listed and write.fate == "set aside":
                 write.fate = "pending"
         self.excuse()
 
@@ -271,6 +274,7 @@ class Ledger:
         for key, record in self.records.items():
             lost = record.taken & ~kept.taken.get(key, 0)
             record.taken = kept.taken.get(key, 0)
+            record.was_lost |= bool(lost)
             record.is_purged = key in kept.purged
             for write in record.these(lost):
                 write.fate = "lost"
@@ -278,9 +282,10 @@ class Ledger:
                 write.fate, write.code = "accepted", ""
         self.excuse()
 
-    def excuse(self) -> None:
+    def excuse(self, keys: Iterable[Key] | None = None) -> None:
         """Excuse what the authority has lost and nobody holds any more: it may be gone for good, all else may not."""
-        for key, record in self.records.items():
+        for key in self.records if keys is None else keys:
+            record = self.records[key]
             lost = sum(write.bit for write in record.writes if write.fate == "lost")
             mine = sum(
                 write.bit for write in record.writes if write.fate == "lost" and write.who == AUTHORITY

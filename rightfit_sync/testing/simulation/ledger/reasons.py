@@ -65,7 +65,7 @@ class Reasons:
     def _never_was(self, key: Key) -> bool:
         """Whether no create of it was accepted, or what there was has been purged."""
         record = self._ledger.records.get(key)
-        if record is None or record.is_purged:
+        if record is None or record.was_purged or record.was_lost:
             return True
         creates = [one for one in record.writes if one.op == "create"]
         return not any(one.fate in ("accepted", "duplicate") for one in creates)
