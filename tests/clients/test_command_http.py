@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
+from msgspec.structs import replace
 
 from rightfit_client import Replica
 from rightfit_client.command import main
@@ -37,10 +39,16 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
 
 
 @pytest.fixture
-def at_home(shell: Shell, serve: Callable[[], str], authority: HttpAuthority) -> Shell:
+def url(serve: Callable[[], str]) -> str:
+    """Where the authority is."""
+    return serve()
+
+
+@pytest.fixture
+def at_home(shell: Shell, url: str, authority: HttpAuthority) -> Shell:
     """The same, in a folder with a replica."""
     token = authority.let_in("dev-a")
-    shell("init", "--url", serve(), "--token", token)
+    shell("init", "--url", url, "--token", token)
     return shell
 
 
@@ -212,6 +220,57 @@ def test_doctor_finds_damage_and_repairs_what_follows(at_home: Shell) -> None:
     ]
     at_home("doctor", "--repair")
     assert answer(at_home("query", "work_order", "title", "--json"))[0]["title"] == "x"
+
+
+def test_doctor_compares_with_the_authority_and_mends(at_home: Shell) -> None:
+    for number in range(3):
+        at_home("insert", "work_order", f"title=record {number}")
+    at_home("sync")
+    with Replica.open("replica.db") as replica:
+        gone, other = (
+            str(row["entity_id"]) for row in replica.query("work_order", order_by="title", limit=2)
+        )
+        replica._store.drop_trunks([("work_order", gone)])
+        row = replica._store.trunks([("work_order", other)])["work_order", other]
+        replica._store.put_trunks([replace(row, entity=replace(row.entity, fields={}))])
+    assert "2 differ" in at_home("doctor", "--verify", code=7).output
+    said = answer(at_home("doctor", "--verify", "--repair", "--json"))
+    assert {one["entity_id"]: one["what"] for one in said["differing"]} == {
+        gone: "is missing here",
+        other: "differs in title",
+    }
+    assert said["findings"][-1] == {
+        "check": "records are as the authority has them",
+        "holds": True,
+        "detail": "2 were mended",
+        "remedy": "",
+    }
+    assert "wrong" not in at_home("doctor", "--verify").output
+    titles = answer(at_home("query", "work_order", "title", "--json"))
+    assert sorted(one["title"] for one in titles) == ["record 0", "record 1", "record 2"]
+
+
+def test_F07_salvage_saves_edits_and_sync_fetches_the_rest(
+    at_home: Shell, url: str, authority: HttpAuthority
+) -> None:
+    at_home("insert", "work_order", "title=sent")
+    at_home("sync")
+    at_home("insert", "work_order", "title=pending")
+    path = Path("replica.db")
+    content = bytearray(path.read_bytes())
+    content[100:300] = bytes(200)
+    path.write_bytes(content)
+    assert "rightfit replica salvage" in at_home("sync", code=1).output
+    Path("schema.json").write_bytes(msgspec.json.encode(authority.memory.schema))
+    saved = answer(at_home("salvage", "--schema", "schema.json", "--json"))
+    assert (saved["edits"] >= 1, saved["set_aside"]) == (True, str(path.resolve()) + ".damaged-1")
+    at_home("login", "--url", url, text=Path("replica.db-token").read_text() + "\n")
+    at_home("sync")
+    titles = answer(at_home("query", "work_order", "title", "--json"))
+    assert sorted(one["title"] for one in titles) == ["pending", "sent"]
+    assert "were saved" in at_home("salvage").output
+    assert "wrong" not in at_home("doctor", "--verify").output
+    assert "there is no replica" in at_home("salvage", "--file", "none.db", code=1).output
 
 
 def test_wipe_asks_and_keeps_unsent_edits(at_home: Shell) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rightfit_client import Replica, StorageError
+from rightfit_client.testing import HttpAuthority, problem
 from rightfit_sync.schema.spec import FieldSpec, KindSpec, Schema
 
 Open = Callable[..., Replica]
@@ -113,6 +114,56 @@ def test_F06_a_pull_on_a_full_disk_resumes_when_there_is_room(open_replica: Open
     allow(bob, PAGES_MAX)
     assert bob.sync().pulled == 30
     assert bob.status().state == "up_to_date"
+
+
+def test_F06_receipts_on_a_full_disk_leave_every_edit_pending_and_count_once(
+    open_replica: Open, authority: HttpAuthority
+) -> None:
+    ann, bob = open_replica("dev-a"), open_replica("dev-b")
+    order_id = ann.insert("work_order", title="counted", cost_pence=1)
+    ann.sync()
+    bob.sync()
+    for number in range(40):
+        bob.insert("work_order", title=f"{number} {'x' * 3_000}")
+    bob.sync()
+    ann.update("work_order", order_id, cost_pence=5)
+    ann.insert("work_order", title="refused", property_id="nowhere")
+    before = [entry.change.dot for entry in ann.pending()]
+    allow(ann, 5)
+    # The answer brings receipts and a page: neither is taken in by half.
+    with pytest.raises(StorageError) as refused:
+        ann.sync()
+    assert refused.value.code == "disk_full"
+    assert len(authority.memory.history) == 43
+    assert [entry.change.dot for entry in ann.pending()] == before
+    assert (len(ann.query("work_order")), ann.rejected()) == (2, [])
+    allow(ann, PAGES_MAX)
+    ann.sync()
+    assert (ann.pending(), len(ann.rejected())) == ([], 1)
+    assert ann.get("work_order", order_id)["cost_pence"] == 5  # type: ignore[index]
+    assert len(authority.memory.history) == 43
+
+
+@pytest.mark.parametrize("pages", range(0, 12, 3))
+def test_F06_a_new_device_id_on_a_full_disk_is_not_half_taken(
+    open_replica: Open, authority: HttpAuthority, pages: int
+) -> None:
+    ann = open_replica("dev-a")
+    with ann.batch():
+        for number in range(30):
+            ann.insert("work_order", title=f"{number} {'x' * 3_000}")
+    allow(ann, pages)
+    authority.refuse(problem(409, "device_cloned"))
+    with pytest.raises(StorageError):
+        ann.sync()
+    # The id may be new or not, and answered or not: every edit has the same, and none is missing.
+    dots = [entry.change.dot for entry in ann.pending()]
+    assert [(dot.device_id, dot.counter) for dot in dots] == [
+        (ann.device_id, number) for number in range(1, 31)
+    ]
+    allow(ann, PAGES_MAX)
+    ann.sync()
+    assert len(authority.memory.held) == 30
 
 
 def test_F06_a_write_error_of_the_system_is_refused_loudly(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+import msgspec
 import rich_click as click
 from rich.console import Console
 from rich.markup import escape
@@ -131,7 +132,8 @@ def salvage(path: Path, as_json: bool, schema_file: Path | None) -> None:
     """
     schema = None if schema_file is None else read_schema(schema_file)
     saved = Replica.salvage(path, schema=schema, token=kept_token(path))
-    answer(saved, as_json, lambda console: _draw_salvaged(console, saved))
+    document = {**msgspec.structs.asdict(saved), "set_aside": str(saved.set_aside)}
+    answer(document, as_json, lambda console: _draw_salvaged(console, saved))
 
 
 def _draw_salvaged(console: Console, saved: Salvaged) -> None:
