@@ -9,6 +9,7 @@ import pytest
 
 from rightfit_server.postgres import administration
 from rightfit_sync.audience import own_tags
+from rightfit_sync.feed import chained
 from rightfit_sync.references import references
 from rightfit_sync.wire.messages import SyncRequest
 from tests.server.world import FailedError, Phone, World
@@ -321,3 +322,20 @@ async def test_a_revoked_device_may_not_speak(world: World) -> None:
     another = msgspec.structs.replace(office.request(), device_id="another")
     assert (await office.post("/v1/sync", another)).status_code == 401
     assert (await office.get("/v1/schema")).status_code == 401
+
+
+async def test_the_chain_says_what_every_row_of_the_commit_says(world: World) -> None:
+    """Also of a row that only changed hands."""
+    office = world.office()
+    office.create(("site", "s1"), {"name": "Mill"})
+    office.create(JOB, {"title": "Boiler", "contractor": "cora", "site_id": "s1"})
+    await office.settle()
+    ((before,),) = world.database.rows("SELECT chain FROM app.tenants")
+    office.edit(JOB, {"contractor": "dora"})
+    await office.settle()
+    ((head, after),) = world.database.rows("SELECT head, chain FROM app.tenants")
+    said = world.database.rows(
+        "SELECT kind, entity_id, digest FROM app.entities WHERE commit_seq = %s", (head,)
+    )
+    assert {kind for kind, _, _ in said} == {"job", "site"}
+    assert chained(before, head, said) == after

@@ -1,20 +1,19 @@
 """A push at the moment of a purge, and devices that come back after it: nothing is lost, nothing comes back."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from functools import partial
 from random import Random
 
 import anyio
-import psycopg
 import pytest
 from anyio.lowlevel import checkpoint
 from msgspec.structs import replace
 
 from rightfit_sync.wire.messages import SyncResponse
 from tests.server.collecting import BOILER, QUAY, TAP, check, purged, settle, silence, stored
-from tests.server.world import TENANT, Database, Phone, World
+from tests.server.locks import feed_held, until_waiting
+from tests.server.world import Database, Phone, World
 
 pytestmark = pytest.mark.anyio
 
@@ -27,22 +26,6 @@ async def push(phone: Phone) -> SyncResponse:
     response = await phone.send(phone.request(), path="/v1/push")
     phone.take(response)
     return response
-
-
-@contextmanager
-def feed_held(database: Database) -> Iterator[None]:
-    """Hold the tenant's row inside the block: who wants to commit waits, with the locks that it has."""
-    with psycopg.connect(database.superuser_url) as connection:
-        connection.execute("SELECT FROM app.tenants WHERE tenant_id = %s FOR UPDATE", (TENANT,))
-        yield
-
-
-async def until_waiting(database: Database, count: int) -> None:
-    """Return when so many sessions of the database wait for a lock."""
-    with psycopg.connect(database.superuser_url, autocommit=True) as connection, anyio.fail_after(20):
-        query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        while connection.execute(query).fetchone() != (count,):
-            await checkpoint()
 
 
 async def two_tombstones_and_an_edit(world: World) -> tuple[Phone, Phone]:

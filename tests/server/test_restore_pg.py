@@ -7,7 +7,7 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
-from rightfit_sync.wire.messages import SyncRequest
+from rightfit_sync.wire.messages import Offer, ReconcileRequest, SyncRequest
 from tests.server.restoring import back_up, check, drop, epochs, heal, move, put_back
 from tests.server.world import Database, Phone, World, serving
 
@@ -183,6 +183,58 @@ async def test_F08_one_restore_begins_one_epoch_however_many_notice_it(
         # What proves nothing begins nothing.
         assert (await world.phone("olga").post("/v1/sync", SyncRequest(1, 1))).status_code == 200
         assert len(epochs(database)) == len(before) + 1
+
+
+async def test_F08_what_was_acknowledged_and_never_pulled_is_enough_to_notice(
+    database: Database, keep: Callable[[], str]
+) -> None:
+    """The answer to the push names a commit; the restore takes it away; nobody else had heard of it."""
+    async with serving(database) as world:
+        office, tablet, _ = await crew(world)
+    backup = keep()
+    async with served(database, office):
+        office.edit(TAP, {"title": "Tap drips"})
+        office.take(await office.send(office.request(rows_max=0)))
+        assert office.store.count_pending() == 0
+    put_back(database, backup, is_noticed=False)
+    async with served(database, office, tablet):
+        tablet.edit(TAP, {"cost_pence": 200})
+        await heal(tablet, office)
+        assert len(epochs(database)) == 2
+        assert (tablet.view(TAP)["title"], tablet.view(TAP)["cost_pence"]) == ("Tap drips", 200)
+        assert not office.store.rejected()
+        check(database)
+
+
+async def test_F08_a_reference_is_no_orphan_once_its_target_is_said_again(
+    database: Database, keep: Callable[[], str]
+) -> None:
+    async with serving(database) as world:
+        office, tablet, _ = await crew(world)
+    backup = keep()
+    mill = ("site", "mill")
+    async with served(database, office, tablet):
+        office.create(mill, {"name": "Mill"})
+        office.create(ROOF, {"title": "Roof", "site_id": "mill"})
+        office.take(await office.send(office.request(rows_max=0)))
+        await tablet.heal()
+    put_back(database, backup, is_noticed=True)
+    async with served(database, office, tablet):
+        # Of the two only the record that names the other is given back, and that one waits for its author.
+        row = tablet.store.trunks([ROOF])[ROOF]
+        request = ReconcileRequest(1, 1, offers=[Offer(row.entity, row.seal)])
+        assert (await tablet.post("/v1/reconcile", request)).status_code == 200
+        orphans = "SELECT reason, closed_at IS NULL, opened_by_device_id FROM app.conflicts WHERE entity_id = 'roof'"
+        assert database.rows(orphans) == [("orphan", True, tablet.identity.device_id)]
+        check(database)
+        await office.heal()
+        assert database.rows("SELECT op, status FROM app.changes WHERE entity_id = 'mill'") == [
+            ("create", "applied")
+        ]
+        assert [is_open for _, is_open, _ in database.rows(orphans)] == [False]
+        await heal(office, tablet)
+        assert tablet.conflicts(ROOF) == office.conflicts(ROOF) == []
+        check(database)
 
 
 @pytest.mark.parametrize("seed", range(6))

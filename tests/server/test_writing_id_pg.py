@@ -2,6 +2,7 @@
 
 from itertools import count
 
+import anyio
 import msgspec
 import psycopg
 import pytest
@@ -12,6 +13,7 @@ from rightfit_sync.ingest.snapshot import Pushed
 from rightfit_sync.limits import IDS_PER_REPLICA_MAX
 from rightfit_sync.records import digest
 from rightfit_sync.wire.messages import ReconcileRequest, SyncRequest
+from tests.server.locks import feed_held, until_waiting
 from tests.server.restoring import check, heal
 from tests.server.world import TENANT, Phone, World
 
@@ -180,3 +182,30 @@ async def test_ids_that_two_phones_take_at_once_are_two(world: World) -> None:
             await phone.post("/v1/sync", SyncRequest(1, 1, device_id=name)) for phone in (office, other)
         ]
         assert sorted(answer.status_code for answer in answers) == [200, 403]
+
+
+async def test_F05_two_ids_of_one_replica_take_turns(world: World) -> None:
+    """The same changes under both names, at once: whichever comes second finds the answers to the first."""
+    office = world.office()
+    office.create(JOB, {"title": "Boiler"})
+    await office.settle()
+    twin = Phone(world, office.identity)
+    office.edit(JOB, {"title": "Boiler leaks"})
+    office.edit(JOB, {"title": "Boiler leaks badly"})
+    twin.restart(office.store.copy())
+    twin.core.take_new_id()
+    await twin.send(SyncRequest(1, 1, device_id=twin.device_id))
+    async with anyio.create_task_group() as group:
+        with feed_held(world.database):
+            group.start_soon(office.round_trip)
+            await until_waiting(world.database, 1)
+            group.start_soon(twin.round_trip)
+            await until_waiting(world.database, 2)
+    await heal(office, twin)
+    answers = world.database.rows(
+        "SELECT device_id = %s, status FROM app.changes WHERE op = 'edit' ORDER BY commit_seq, ordinal",
+        (office.identity.device_id,),
+    )
+    assert answers == [(True, "applied"), (True, "applied"), (False, "duplicate"), (False, "duplicate")]
+    assert not twin.store.rejected()
+    check(world.database)
