@@ -30,7 +30,7 @@ from msgspec.structs import replace
 
 from rightfit_sync.apply import DUPLICATE, VOID, apply, final_value
 from rightfit_sync.causality.dot import Dot
-from rightfit_sync.causality.version_vector import includes
+from rightfit_sync.causality.version_vector import includes, merge
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.ingest.consequences import Consequences
 from rightfit_sync.ingest.draft import Draft, MissingError
@@ -161,7 +161,7 @@ class _Ingest:
         if answer is not None:
             return answer
         clamped = replace(
-            trimmed(change, before, self._absent),
+            trimmed(replace(change, base=self._base(change.base)), before, self._absent),
             patches=self._renamed(change.patches),
             written_at=min(change.written_at, self._now),
         )
@@ -179,16 +179,15 @@ class _Ingest:
 
     def _twin(self, pushed: Pushed) -> Outcome | None:
         """Return `duplicate` where the same change, told by its digest, was accepted under another of its dots."""
-        change = pushed.change
-        snapshot = self._snapshot
-        twin = snapshot.aliases.get(Alias(pushed.change.dot, pushed.digest))
-        if twin is None and change.was is not UNSET:
+        change, snapshot = pushed.change, self._snapshot
+        named = [snapshot.aliases.get(Alias(change.dot, pushed.digest))]
+        if change.was is not UNSET:
             original = snapshot.receipts.get(change.was.dot)
             is_same = original is not None and original.digest == change.was.digest
-            twin = original if is_same else snapshot.aliases.get(change.was)
-        if twin is None or not twin.outcome.is_accepted:
-            return None
-        return replace(DUPLICATE, first=twin.outcome, twin=twin.outcome.twin or twin.dot)
+            # The original may have been refused, and accepted when it was tried again.
+            named += [original if is_same else None, snapshot.aliases.get(change.was)]
+        twin = next((one for one in named if one is not None and one.outcome.is_accepted), None)
+        return twin and replace(DUPLICATE, first=twin.outcome, twin=twin.outcome.twin or twin.dot)
 
     def _known(self, before: Entity | None, change: Change) -> Outcome | None:
         """Answer a change whose dot the entity includes although its receipt is lost (after a restore)."""
@@ -196,13 +195,17 @@ class _Ingest:
             return None
         former = () if change.was is UNSET else (change.was.dot,)
         for dot in (change.dot, *former):
-            if dot not in self._snapshot.receipts and includes(before.version_vector, dot):
+            if includes(before.version_vector, dot) and not self._has_receipt(dot):
                 if _shows(before, dot, change):
                     return DUPLICATE if dot == change.dot else replace(DUPLICATE, twin=dot)
                 return rejected(
                     "receipt_lost", f"the answer to {dot} was lost in a restore: look, then retry"
                 )
         return None
+
+    def _has_receipt(self, dot: Dot) -> bool:
+        """Whether `dot` was answered before, or a moment ago in this push."""
+        return dot in self._snapshot.receipts or any(receipt.dot == dot for receipt in self._receipts)
 
     def _renamed(self, patches: Mapping[str, Patch]) -> Mapping[str, Patch]:
         """Return `patches` with the dots of duplicates replaced by those under which they had been accepted."""
@@ -214,6 +217,15 @@ class _Ingest:
             path: replace(patch, replaces=sorted({self._twins.get(dot, dot) for dot in patch.replaced}))
             for path, patch in patches.items()
         }
+
+    def _base(self, base: Mapping[str, int]) -> Mapping[str, int]:
+        """Return `base` with what its author saw under the dot of a duplicate named as it had been accepted, too."""
+        twins = [
+            self._twins[dot]
+            for dot in (Dot(device_id, counter) for device_id, counter in base.items())
+            if dot in self._twins
+        ]
+        return merge(base, {twin.device_id: twin.counter for twin in twins}) if twins else base
 
     def _refusal(self, before: Entity | None, change: Change) -> Outcome | None:
         if before is None and (change.kind, change.entity_id) in self._snapshot.collected:

@@ -93,3 +93,30 @@ def test_what_was_set_aside_keeps_its_payload_when_the_authority_had_refused_it(
     ann.sync(authority, 3)
     assert [one.change for one in ann.store.rejected()] == [change]
     assert not list(ann.store.pending())
+
+
+def test_a_retry_pushed_together_with_the_void_of_what_it_retries_is_no_lost_answer() -> None:
+    authority, ann, _, _ = world()
+    change = ann.edit(SHELF, {"count": 12})
+    assert change is not None
+    ann.core.set_aside(change.dot, rejected("discarded", "not yet"))
+    ann.edit(SHELF, {"note": "blue tins"})
+    ann.core.retry(change.dot, 3)
+    ann.sync(authority, 4)
+    assert rejected_codes(ann) == []
+    assert ann.view(SHELF) == {"count": 12, "note": "blue tins"}
+
+
+def test_F05_a_retry_that_had_arrived_counts_once_though_its_original_was_refused() -> None:
+    authority, ann, _, guard = world()
+    guard.is_closed = True
+    change = ann.edit(SHELF, {"count": 12})
+    assert change is not None
+    ann.sync(authority, 2)
+    guard.is_closed = False
+    ann.core.retry(change.dot, 3)
+    authority.sync("ann", ann.request(), 4)
+    ann.core.take_new_id()
+    ann.sync(authority, 5)
+    assert rejected_codes(ann) == []
+    assert ann.view(SHELF)["count"] == 12
