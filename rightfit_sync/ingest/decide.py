@@ -187,7 +187,9 @@ class _Ingest:
             # The original may have been refused, and accepted when it was tried again.
             named += [original if is_same else None, snapshot.aliases.get(change.was)]
         twin = next((one for one in named if one is not None and one.outcome.is_accepted), None)
-        return twin and replace(DUPLICATE, first=twin.outcome, twin=twin.outcome.twin or twin.dot)
+        if twin is None:
+            return None
+        return replace(DUPLICATE, first=twin.outcome, twin=twin.outcome.twin or twin.dot)
 
     def _known(self, before: Entity | None, change: Change) -> Outcome | None:
         """Answer a change whose dot the entity includes although its receipt is lost (after a restore)."""
