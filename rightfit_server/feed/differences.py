@@ -34,7 +34,7 @@ _PREFIX = re.compile(f"[0-9a-f]{{0,{PLACE_DIGITS}}}\\Z")
 
 
 class Differences(msgspec.Struct, frozen=True):
-    """What is here, for comparing; `cursor` is where the feed stood."""
+    """What is here, for comparing; `cursor` is where the feed stood when this reconciliation began."""
 
     epoch: str
     cursor: str
@@ -80,7 +80,7 @@ class Comparing:
         keys = [key for key in dict.fromkeys([*request.keys, *offered]) if _is_text(key)]
         async with self._storage.comparing(identity.tenant_id) as transaction:
             viewer = await transaction.viewer(identity)
-            await self._lineage.place(transaction, viewer, identity, request.cursor)
+            here = await self._lineage.place(transaction, viewer, identity, request.cursor)
             tags, position = viewer.tags, viewer.position
             listings, prefixes = set(request.listings), set(request.prefixes)
             buckets = await transaction.buckets(prefixes, tags) if prefixes else []
@@ -89,12 +89,13 @@ class Comparing:
         if len(listed) > LISTED_PER_ANSWER_MAX:
             message = f"more than {LISTED_PER_ANSWER_MAX} rows are listed there: use longer prefixes"
             raise RemoteError("too_large", message, status=413, path="listings")
-        names = (identity.tenant_id, identity.device_id, position.epoch)
-        here = Cursor(*names, seq=position.head, chain=position.chain, tags_seq=position.head)
+        if request.cursor is None or not request.goes_on:
+            names = (identity.tenant_id, identity.device_id, position.epoch)
+            here = Cursor(*names, seq=position.head, chain=position.chain, tags_seq=position.head)
         sums = {bucket.prefix: bucket for bucket in buckets}
         return Differences(
             epoch=position.epoch,
-            cursor=self._cursors.sign(here),
+            cursor=self._cursors.sign(here.heard_of(position.head, position.chain)),
             tags=sorted(tags),
             buckets=[sums[prefix] for prefix in request.prefixes],
             listed=listed,

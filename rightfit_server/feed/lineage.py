@@ -15,6 +15,7 @@ Fault F08 of docs/explanation/faults.md; docs/explanation/semantics.md, section 
 """
 
 import structlog
+from msgspec.structs import replace
 
 from rightfit_server.feed.cursors import Cursors
 from rightfit_server.ports.storage import Chains, Identity, Storage, Viewer
@@ -60,7 +61,8 @@ class Lineage:
         position = viewer.position
         if opaque is None:
             names = (identity.tenant_id, identity.device_id, position.epoch)
-            return Cursor(*names, seq=0, chain=GENESIS, tags_seq=position.head)
+            beginning = Cursor(*names, seq=0, chain=GENESIS, tags_seq=position.head)
+            return replace(beginning, floor=position.purge_horizon)
         cursor = self._cursors.verify(opaque, identity.tenant_id, viewer.device.replica_ids)
         if cursor.epoch != position.epoch:
             raise EpochChangedError

@@ -79,7 +79,7 @@ class Feed:
             position = viewer.position
             if not rows_max:
                 piece, page = _Piece((), place, is_last=False), Page("", sorted(viewer.tags), more=True)
-            elif cursor is not None and place.seq < position.purge_horizon:
+            elif place.is_expired(position.purge_horizon):
                 message = "deleted records after this cursor are forgotten: push, then compare the copy"
                 raise RemoteError("cursor_expired", message, status=410, path="cursor")
             else:

@@ -19,7 +19,7 @@ _LIFE_OPS = frozenset({"delete", "restore", "resolve"})
 
 
 class Loaded:
-    """The growing snapshot of one push; `collected` are missing records whose tombstones were collected."""
+    """The growing snapshot of one push; `collected` are those that it would bring back from their graves."""
 
     def __init__(
         self, transaction: IngestTransaction, schema: Schema, pusher: Pusher, push: Sequence[Pushed]
@@ -29,6 +29,8 @@ class Loaded:
         self._pusher = pusher
         self._push = push
         self._looked_for: set[Key] = set()
+        # An edit of a record that was collected is answered like one of a record that never was.
+        self._born = {(one.change.kind, one.change.entity_id) for one in push if one.change.op == "create"}
         self._receipts: dict[Dot, Receipt] = {}
         self._aliases: dict[Alias, Receipt] = {}
         self._referrers: dict[Key, list[Key]] = {}
@@ -49,6 +51,7 @@ class Loaded:
     async def begin_joining(self, offered: Sequence[Entity]) -> None:
         """Load what offered states name, what that names in turn, and who refers to it."""
         keys = {(entity.kind, entity.entity_id) for entity in offered}
+        self._born = keys
         named = {target for entity in offered for target in self._targets(entity)}
         await self._load(keys | named)
         present = [self.stored[key].entity for key in keys if key in self.stored]
@@ -69,9 +72,9 @@ class Loaded:
         storable = sorted(key for key in fresh if all(map(is_storable_name, key)))
         if storable:
             self.stored.update(await self._transaction.lock(storable))
-        missing = [key for key in storable if key not in self.stored]
-        if missing and self._pusher.viewer.position.purge_horizon:
-            self.collected |= await self._transaction.collected(missing)
+        born = [key for key in storable if key in self._born and key not in self.stored]
+        if born and self._pusher.viewer.position.purge_horizon:
+            self.collected |= await self._transaction.collected(born)
 
     async def _load_referrers(self, targets: Collection[Key], *, is_deleting: bool = True) -> None:
         """Load who refers to `targets`, and, where a delete would cascade, who refers to those."""
@@ -108,6 +111,7 @@ class Loaded:
             referrers=self._referrers,
             orphans={key: stored.orphans for key, stored in self.stored.items()},
             is_restored=position.is_restored,
+            collected=frozenset(self.collected),
         )
 
     def _entity(self, key: Key) -> Entity | None:

@@ -23,7 +23,7 @@ from rightfit_sync.records import Entity
 from rightfit_sync.schema.spec import Schema
 from rightfit_sync.store import Key
 from rightfit_sync.wire.codec import JSON, MSGPACK, decode
-from rightfit_sync.wire.messages import Offer, ReconcileRequest, ReconcileResponse
+from rightfit_sync.wire.messages import Offer, ReconcileRequest, ReconcileResponse, SyncRequest
 from rightfit_sync.wire.seal import seal
 from tests.server.application import SCHEMA, TestApplication
 from tests.server.collecting import BOILER, TAP, purged, silence
@@ -227,6 +227,55 @@ async def test_a_device_beyond_the_horizon_compares_and_forgets(world: World) ->
     await heal(office)
     assert office.view(("job", "late"))["title"] == "Late"
     check(world.database)
+
+
+async def test_F10_a_record_that_was_collected_is_not_born_again(world: World) -> None:
+    office = world.office()
+    office.create(BOILER, {"title": "x"})
+    await heal(office)
+    office.delete(BOILER)
+    await heal(office, office)
+    assert purged(world.database).collected == 1
+    new = world.phone("olga")
+    new.create(BOILER, {"title": "again"})
+    new.create(TAP, {"title": "Tap"})
+    await new.heal()
+    assert [one.outcome.code for one in new.store.rejected()] == ["collected"]
+    assert new.held() == {TAP}
+    check(world.database)
+
+
+async def test_a_device_that_begins_after_a_purge_reads_on_page_by_page(world: World) -> None:
+    office = world.office()
+    for number in range(6):
+        office.create(("job", f"j{number}"), {"title": "x"})
+        await office.settle()
+    office.delete(("job", "j0"))
+    await heal(office, office)
+    assert purged(world.database).collected == 1
+    new, old = world.phone("olga"), SyncRequest(1, 1, cursor=office.store.state().cursor, rows_max=2)
+    await new.settle(rows_max=2)
+    assert new.held() == {("job", f"j{number}") for number in range(1, 6)}
+    assert (await office.send(old)).page is not None
+
+
+async def test_a_comparison_of_many_requests_goes_on_from_where_it_began(world: World) -> None:
+    """Rows that move meanwhile are told by the feed, from the place of the first answer on."""
+    office, other = world.office(), world.phone("olga")
+    office.create(JOB, {"title": "Boiler"})
+    await heal(office, other)
+    first = await ask(other, prefixes=[""])
+    office.edit(JOB, {"title": "Boiler leaks"})
+    await office.settle()
+    second = await ask(other, prefixes=[""], cursor=first.cursor, goes_on=True)
+    third = await ask(other, prefixes=[""], cursor=second.cursor)
+    pages = [(await other.send(SyncRequest(1, 1, cursor=one.cursor))).page for one in (first, second, third)]
+    assert [len(page.rows) for page in pages if page is not None] == [1, 1, 0]
+    # What it was told is proven: the second answer names the newer commit.
+    verify = world.services.feed._cursors.verify
+    told = [verify(one.cursor, TENANT, [other.device_id]) for one in (first, second)]
+    assert told[0].seq == told[1].seq
+    assert (told[0].head, told[1].head) == (0, told[1].seq + 1)
 
 
 async def test_an_offer_of_a_newer_schema_waits(database: Database) -> None:
