@@ -38,7 +38,7 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
     floor: int = 0
 
     def is_expired(self, horizon: int) -> bool:
-        """Whether a tombstone that the device has not heard of may be gone; `horizon` is the newest such one's commit."""
+        """Whether a tombstone that the device has not heard of may be gone; `horizon` is the newest such commit."""
         return max(self.seq, self.floor) < horizon
 
     def heard_of(self, head: int, head_chain: str) -> "Cursor":
