@@ -11,7 +11,12 @@ from msgspec import UNSET
 from rightfit_sync import text
 from rightfit_sync.causality.dot import is_authority
 from rightfit_sync.causality.version_vector import includes
-from rightfit_sync.limits import DEVICES_PER_VECTOR_MAX, PATCHES_PER_CHANGE_MAX, PATH_LENGTH_MAX
+from rightfit_sync.limits import (
+    DEVICES_PER_VECTOR_MAX,
+    IDS_PER_REPLICA_MAX,
+    PATCHES_PER_CHANGE_MAX,
+    PATH_LENGTH_MAX,
+)
 from rightfit_sync.merge.policy import Policy
 from rightfit_sync.merge.registry import MisplacedPathError, rules_of
 from rightfit_sync.records import Change, Entity, Outcome, Patch, rejected
@@ -38,6 +43,8 @@ def check(entity: Entity | None, change: Change, schema: Schema) -> Outcome | No
 def _check_shape(change: Change) -> Outcome | None:
     if change.dot.counter < 1 or not change.dot.device_id:
         return rejected("invalid_dot", f"{change.dot} names no change: counters begin at 1")
+    if change.formerly is not UNSET and len(change.formerly) > IDS_PER_REPLICA_MAX:
+        return rejected("invalid_dot", f"a replica has at most {IDS_PER_REPLICA_MAX} ids in its life")
     for name in (change.entity_id, change.transaction_id or ""):
         illegal = text_problem(name)
         if illegal is not None:

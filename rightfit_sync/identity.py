@@ -10,7 +10,7 @@ Source: docs/explanation/semantics.md, section 8.
 
 from collections.abc import Mapping, Sequence
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from rightfit_sync.causality.dot import Dot
@@ -21,6 +21,18 @@ from rightfit_sync.records import Alias, Change, Patch, digest, encoded
 def first_name(change: Change, known_digest: str) -> Alias:
     """Return the name under which `change` was first made durable: what every later `was` of it says."""
     return Alias(change.dot, known_digest) if change.was is UNSET else change.was
+
+
+def former_dots(change: Change) -> list[Dot]:
+    """Return the dots under which `change` was made durable before its present one, the first one first."""
+    if change.was is UNSET:
+        return []
+    return [change.was.dot, *(() if change.formerly is UNSET else change.formerly)]
+
+
+def names_between(change: Change) -> Sequence[Dot] | UnsetType:
+    """Return the `formerly` of what says `change` again under another dot."""
+    return UNSET if change.was is UNSET else [*former_dots(change)[1:], change.dot]
 
 
 def renamed(entries: Sequence[Entry], device_id: str) -> list[Entry]:
@@ -37,6 +49,7 @@ def renamed(entries: Sequence[Entry], device_id: str) -> list[Entry]:
             base=base,
             patches={path: _patch(patch, names) for path, patch in change.patches.items()},
             was=first_name(change, entry.digest),
+            formerly=names_between(change),
         )
         said_again.append(
             replace(

@@ -50,8 +50,9 @@ class Change(msgspec.Struct, frozen=True):
 
     `base` is the version vector that the writer's screen showed, `written_at` milliseconds since 1970 UTC (for
     people and for display order only). Changes with one `transaction_id` stand and fall together. `was` names
-    the change under a former device id. A void carries the `digest` and `reason` of the change it stands for;
-    a cascade names in `cascade_of` the entity, `[kind, entity_id]`, whose delete brought it about.
+    the change under its first device id, `formerly` under all those between that and the present one. A void
+    carries the `digest` and `reason` of the change it stands for; a cascade names in `cascade_of` the entity,
+    `[kind, entity_id]`, whose delete brought it about.
     """
 
     dot: Dot
@@ -63,6 +64,7 @@ class Change(msgspec.Struct, frozen=True):
     written_at: int = 0
     transaction_id: str | None = None
     was: Alias | UnsetType = UNSET
+    formerly: Sequence[Dot] | UnsetType = UNSET
     digest: str | UnsetType = UNSET
     reason: str | UnsetType = UNSET
     cascade_of: Sequence[str] | UnsetType = UNSET

@@ -16,7 +16,7 @@ from rightfit_sync.causality.version_vector import includes
 from rightfit_sync.changes import Stamp
 from rightfit_sync.errors import LocalError
 from rightfit_sync.feed import Page, Row
-from rightfit_sync.identity import first_name, renamed
+from rightfit_sync.identity import first_name, names_between, renamed
 from rightfit_sync.ingest.snapshot import Pushed, Receipt
 from rightfit_sync.limits import CHANGE_BYTES_MAX
 from rightfit_sync.outbox import Entry, Fold, Shown, finished, fold, go_on, plan_push, run_starts, view_of
@@ -277,6 +277,7 @@ class ReplicaCore:
             "void",
             change.base,
             was=change.was,
+            formerly=change.formerly,
             digest=entry.digest,
             reason=outcome.code or "discarded",
         )
@@ -304,7 +305,7 @@ class ReplicaCore:
 
             def author(shown: Shown, stamp: Stamp) -> Change | None:
                 change = self._again(former, shown, stamp)
-                return None if change is None else replace(change, was=was)
+                return None if change is None else replace(change, was=was, formerly=names_between(former))
 
             change = self.write(key, author, now, transaction_id)
             self.store.drop_rejected(dot)

@@ -32,6 +32,7 @@ from rightfit_sync.apply import DUPLICATE, VOID, apply, final_value
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.causality.version_vector import includes, merge
 from rightfit_sync.errors import RemoteError
+from rightfit_sync.identity import former_dots
 from rightfit_sync.ingest.consequences import Consequences
 from rightfit_sync.ingest.draft import Draft, MissingError
 from rightfit_sync.ingest.snapshot import (
@@ -195,8 +196,7 @@ class _Ingest:
         """Answer a change whose dot the entity includes although its receipt is lost (after a restore)."""
         if before is None:
             return None
-        former = () if change.was is UNSET else (change.was.dot,)
-        for dot in (change.dot, *former):
+        for dot in (change.dot, *former_dots(change)):
             if includes(before.version_vector, dot) and not self._has_receipt(dot):
                 if _shows(before, dot, change):
                     return DUPLICATE if dot == change.dot else replace(DUPLICATE, twin=dot)

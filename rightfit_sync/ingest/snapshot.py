@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias, cast
 
 import msgspec
-from msgspec import UNSET
 
 from rightfit_sync.causality.dot import Dot
+from rightfit_sync.identity import former_dots
 from rightfit_sync.records import Alias, Change, Entity, Outcome
 from rightfit_sync.schema.spec import Schema
 
@@ -118,8 +118,7 @@ def wanted(push: Iterable[Pushed], device: Device, schema: Schema) -> tuple[list
         keys.add((change.kind, change.entity_id))
         keys.update(_targets(change, schema))
         dots.add(change.dot)
-        if change.was is not UNSET:
-            dots.add(change.was.dot)
+        dots.update(former_dots(change))
         dots.update(
             Dot(device_id, counter) for device_id, counter in change.base.items() if device_id in mine
         )
