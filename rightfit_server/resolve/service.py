@@ -24,6 +24,7 @@ from rightfit_sync import changes
 from rightfit_sync.causality.dot import AUTHORITY_PREFIX, Dot
 from rightfit_sync.conflicts import Conflict, conflicts
 from rightfit_sync.errors import LocalError, RemoteError
+from rightfit_sync.ingest.draft import next_counter
 from rightfit_sync.ingest.snapshot import Device, Pushed
 from rightfit_sync.records import Change, Outcome, digest
 from rightfit_sync.schema.spec import Schema
@@ -89,8 +90,10 @@ class Resolve:
         async with self._storage.ingest(identity.tenant_id) as transaction:
             viewer = await transaction.viewer(identity)
             position = viewer.position
-            device = Device(AUTHORITY_PREFIX + position.epoch, position.authority_counter)
-            stamp = changes.Stamp(Dot(device.device_id, device.counter + 1), self._clock())
+            now = self._clock()
+            counter = next_counter(position.authority_counter, now)
+            device = Device(AUTHORITY_PREFIX + position.epoch, counter - 1)
+            stamp = changes.Stamp(Dot(device.device_id, counter), now)
             try:
                 change = changes.resolve(stored.entity, conflict, choice, stamp, self._schema)
             except LocalError as error:

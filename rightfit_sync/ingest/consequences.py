@@ -15,7 +15,7 @@ Source: docs/explanation/semantics.md, section 6.
 from rightfit_sync import changes as author
 from rightfit_sync.apply import apply
 from rightfit_sync.causality.dot import Dot
-from rightfit_sync.ingest.draft import Draft
+from rightfit_sync.ingest.draft import Draft, next_counter
 from rightfit_sync.ingest.snapshot import Key, Recorded
 from rightfit_sync.life import is_deleted
 from rightfit_sync.records import Change, Entity, Outcome, digest, rejected
@@ -121,7 +121,8 @@ class Consequences:
         entity = draft.entity(holder)
         if entity is None or not self._is_alive(entity):
             return None
-        stamp = author.Stamp(dot=Dot(self._device_id, draft.authority_counter + 1), now=self._now)
+        counter = next_counter(draft.authority_counter, self._now)
+        stamp = author.Stamp(dot=Dot(self._device_id, counter), now=self._now)
         change: Change | None
         if self._schema.kinds[holder[0]].references[path].on_delete == "cascade":
             change = author.delete(entity, stamp, cascade_of=list(cause))

@@ -25,6 +25,14 @@ class Mark(NamedTuple):
     authority_counter: int
 
 
+def next_counter(spent: int, now: int) -> int:
+    """Return the counter of the authority's next own change; `now` is its clock, milliseconds since 1970 UTC.
+
+    It runs with the clock, so that after a restore that nobody noticed no counter of the lost past is used again.
+    """
+    return max(spent + 1, now)
+
+
 class Draft:
     """An overlay on a snapshot, with a journal, so that a refused change or transaction leaves no trace."""
 

@@ -21,6 +21,7 @@ from rightfit_sync.digests import Listed, bucket, place, row_digest, state_diges
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.feed import GENESIS, Evicted, Page, Row, chained, cut
 from rightfit_sync.ingest.decide import decide
+from rightfit_sync.ingest.draft import next_counter
 from rightfit_sync.ingest.offers import take_offers
 from rightfit_sync.ingest.snapshot import (
     Decision,
@@ -317,13 +318,14 @@ class MemoryAuthority:
     def write(self, key: Key, author: Callable[[Entity, Stamp], Change | None], now: int) -> Change | None:
         """Make and commit a change of the authority's own (a photo's analysis, say)."""
         entity = self.held[key].entity
-        change = author(entity, Stamp(Dot(AUTHORITY_PREFIX + self.epoch, self._authority_counter + 1), now))
+        counter = next_counter(self._authority_counter, now)
+        change = author(entity, Stamp(Dot(AUTHORITY_PREFIX + self.epoch, counter), now))
         if change is None:
             return None
         after, outcome = apply(entity, change, self.schema)
         if after is None or outcome.status == "rejected":
             raise ValueError(outcome.message)
-        self._authority_counter += 1
+        self._authority_counter = counter
         self._write({key: after}, {}, [Recorded(change, digest(change), outcome)])
         return change
 
