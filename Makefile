@@ -88,7 +88,7 @@ tests: setup ## The tests alone; ARGS goes to pytest
 coverage: setup ## The tests, and the share of branches they visit (the gates)
 	$(BIN)/coverage erase
 	HYPOTHESIS_PROFILE=dev $(BIN)/coverage run -m pytest --numprocesses 2 --dist loadgroup --timeout 300 \
-	  --ignore tests/simulation $(ARGS)
+	  --ignore tests/simulation/test_seeds.py --ignore tests/simulation/test_apart.py $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include 'rightfit_sync/*' --fail-under $(CORE_COVERAGE_MIN)
 	$(BIN)/coverage report --fail-under $(COVERAGE_MIN)

@@ -183,7 +183,7 @@ def restored(world: World, _phone: Phone, random: Random) -> None:
     world.authority.restore(disk, is_told=is_told)
     world.lives += 1
     world.ledger.authority_put_back(kept, world.lives)
-    world.grants = dict(grants)
+    world.go_back_to(grants)
     world.unsighted.update(one.name for one in world.phones)
     world.happened("F08")
 

@@ -1,6 +1,6 @@
 """The world in memory: `MemoryDevice` and `MemoryAuthority` behind the ports of the simulation."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from typing import cast
 
 from msgspec.structs import replace
@@ -125,7 +125,7 @@ class InMemoryDevice:
         """Begin to compare the whole copy with the authority's."""
         return self._repairing()
 
-    def _repairing(self) -> Session:
+    def _repairing(self) -> Generator[Call, Response, None]:
         """Do as `rightfit replica doctor --repair` and `verify --repair` do: see `rightfit_client.verify`."""
         self._drop_rotten()
         try:
@@ -145,7 +145,7 @@ class InMemoryDevice:
             core.resync()
             store.put_views({key: core.shown(key) for key in store.views})
 
-    def _reconciling(self) -> Session:
+    def _reconciling(self) -> Generator[Call, Response, None]:
         steps = Reconciliation(self._device.core, is_repair=True).steps()
         request = next(steps)
         while True:

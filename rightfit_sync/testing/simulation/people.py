@@ -22,8 +22,8 @@ from rightfit_sync.values import Value
 
 Verb = Callable[[], Change | None]
 
-_MONOTONE = frozenset({"maximum", "minimum", "once", "group", "set"})
-"""Words whose screen may show something else than what was just typed."""
+_SHOWN_AS_TYPED = frozenset({"register", "text", "counter", "workflow"})
+"""Merge words of fields that show what was just typed, whatever was there."""
 
 
 def act(world: World, phone: Phone, random: Random, failure: Failure | None = None) -> None:
@@ -290,7 +290,7 @@ def _own_edit_is_shown(world: World, phone: Phone, write: Write) -> None:
     entity = phone.device.entity(write.key)
     for path, value in write.values.items():
         word = world.rule_word(write.key, path)
-        if word not in _MONOTONE and world.ledger.rules.of(write.key[0], path).own is None:
+        if word in _SHOWN_AS_TYPED:
             shown = None if entity is None else shown_at(entity, path)
             if shown != value:
                 world.wrong(f"{write}: the screen shows {shown!r} at {path}")

@@ -97,9 +97,9 @@ def draw(seed: int, ops: int, faults: Collection[str] | None = None) -> Plan:
 
 
 def _ops(random: Random, devices: int, ops: int, faults: Collection[str] | None) -> list[Op]:
-    """Draw operations. Each world leaves out some faults altogether, so that the others come in every mixture."""
+    """Draw operations. If not told which, a world leaves out some faults, so that the others come in every mixture."""
     every = [name for name in OPS if name.startswith("F")]
-    happens = {name for name in every if random.random() < 0.7} & set(every if faults is None else faults)
+    happens = {name for name in every if random.random() < 0.7} if faults is None else set(faults)
     chosen = {name: weight for name, weight in OPS.items() if name in happens or not name.startswith("F")}
     names = random.choices(list(chosen), list(chosen.values()), k=ops)
     return [

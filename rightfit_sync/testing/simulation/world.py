@@ -5,7 +5,7 @@ leaving some of them out does not move the others.
 """
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from hashlib import blake2b
 from typing import NamedTuple, Protocol
 
@@ -91,6 +91,7 @@ class World:
         self.authority = ports.authority(schema, self._authorize)
         self.tags = tags_of(scenario.schema)
         self.grants: dict[str, tuple[str, ...]] = {}
+        self._always: dict[str, tuple[str, ...]] = {}
         for number in range(plan.subjects):
             self.grant(f"subject {number}", self.tags if number == 0 else self.tags[number % 2 :: 2])
         self.phones = [self._phone(place, ports) for place in range(len(plan.devices))]
@@ -202,6 +203,13 @@ class World:
         self.grants[subject] = tuple(sorted(tags))
         self.authority.grant(subject, tags)
 
+    def go_back_to(self, grants: Mapping[str, tuple[str, ...]]) -> None:
+        """A restored authority knows the grants of then; what was not seen under both may be gone with either."""
+        for subject, tags in self.grants.items():
+            both = set(tags) & set(grants.get(subject, ())) & set(self._always.get(subject, tags))
+            self._always[subject] = tuple(sorted(both))
+        self.grants = dict(grants)
+
     # Writes by name
 
     def name(self, change: Change, write: Write, known_as: str | None = None) -> None:
@@ -271,17 +279,17 @@ class World:
         for path in write.values:
             self.counts["policies"][self.ledger.rules.of(write.key[0], path).word] += 1
         self._note_moves(write)
-        if write.op == "create" and not self._begins_in_sight(write, self._subject_of(write)):
+        if write.op == "create" and not self._begins_in_sight(write, self.grants[self._subject_of(write)]):
             self.unsighted.add(write.key)
 
     def _subject_of(self, write: Write) -> str:
         return next(phone.subject for phone in self.phones if phone.name == write.who)
 
-    def _begins_in_sight(self, write: Write, subject: str) -> bool:
-        """Whether a subject sees a new record, from what was written there."""
+    def _begins_in_sight(self, write: Write, tags: Collection[str]) -> bool:
+        """Whether who holds these tags sees a new record, from what was written there."""
         kind = self.scenario.schema.kinds[write.key[0]]
         filled = {template.format_map(_Blanks(write.values)) for template in kind.audience}
-        return not filled.isdisjoint(self.grants[subject])
+        return not filled.isdisjoint(tags)
 
     def _wrote_itself(self, change: Change) -> None:
         key = (change.kind, change.entity_id)
@@ -335,7 +343,8 @@ class World:
         if key in self.authority.entities():
             return key in self.authority.visible_to(phone.subject)
         made = [write for write in self.ledger.record(key).writes if write.op == "create"]
-        return any(self._begins_in_sight(write, phone.subject) for write in made)
+        tags = self._always.get(phone.subject, self.grants[phone.subject])
+        return any(self._begins_in_sight(write, tags) for write in made)
 
     def _in_outbox(self, phone: Phone, key: Key) -> int:
         return sum(
