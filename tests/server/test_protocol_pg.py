@@ -133,6 +133,22 @@ async def test_halves_of_the_exchange(world: World) -> None:
     assert (nothing.epoch, nothing.page) == (pulled.epoch, None)
 
 
+async def test_a_page_of_no_rows_stays_where_it_is_and_says_that_there_is_more(world: World) -> None:
+    phone, other = world.office(), world.phone("olga")
+    await phone.settle()
+    cursor = phone.store.state().cursor
+    other.create(JOB, {"title": "Boiler"})
+    await other.settle()
+    for path in ("/v1/sync", "/v1/pull"):
+        page = (await phone.send(SyncRequest(1, 1, cursor=cursor, rows_max=0), path)).page
+        assert page is not None
+        assert (page.rows, page.evicted, page.more, page.tags) == ([], [], True, ["office"])
+        later = (await phone.send(SyncRequest(1, 1, cursor=page.cursor), path)).page
+        assert later is not None
+        assert [row.entity.entity_id for row in later.rows] == ["j1"]
+        assert later.rows[0].seal
+
+
 async def test_the_schema_has_an_etag(world: World) -> None:
     phone = world.office()
     first = await phone.get("/v1/schema")
