@@ -15,6 +15,14 @@ CODE := rightfit_sync rightfit_server clients tests benchmarks docs
 CORE_COVERAGE_MIN := 95
 COVERAGE_MIN := 85
 
+# Tests that take long and visit little that others do not: run without coverage.
+SLOW := tests/simulation/test_seeds.py tests/simulation/test_apart.py tests/planted tests/proof tests/crash
+
+# What `make simulate` plays, and where `make simulate-long` keeps what is done.
+SEEDS ?= 2000
+LONG_SEEDS ?= 20000
+LONG_STATE ?= build/simulate.jsonl
+
 # Programs of the oldest PostgreSQL that is supported, as Debian installs them.
 OLDEST ?= /usr/lib/postgresql/15/bin
 # More arguments for pytest, such as: make tests ARGS="-k F02 -x"
@@ -88,14 +96,36 @@ tests: setup ## The tests alone; ARGS goes to pytest
 coverage: setup ## The tests, and the share of branches they visit (the gates)
 	$(BIN)/coverage erase
 	HYPOTHESIS_PROFILE=dev $(BIN)/coverage run -m pytest --numprocesses 2 --dist loadgroup --timeout 300 \
-	  --ignore tests/simulation/test_seeds.py --ignore tests/simulation/test_apart.py $(ARGS)
+	  $(addprefix --ignore ,$(SLOW)) $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include 'rightfit_sync/*' --fail-under $(CORE_COVERAGE_MIN)
 	$(BIN)/coverage report --fail-under $(COVERAGE_MIN)
 
 .PHONY: laws
-laws: setup ## The laws on 1,000 examples each and the random histories, at full speed (no coverage)
-	HYPOTHESIS_PROFILE=ci $(BIN)/pytest --quiet --numprocesses 2 --timeout 600 tests/properties tests/simulation
+laws: setup ## The laws on 1,000 examples each, histories, power cuts and proofs, at full speed (no coverage)
+	HYPOTHESIS_PROFILE=ci $(BIN)/pytest --quiet --numprocesses 2 --dist loadgroup --timeout 600 tests/properties $(SLOW)
+
+.PHONY: simulate
+simulate: setup ## Try to lose an edit: SEEDS histories of 500 operations in memory, 100 of 200 on SQLite and PostgreSQL
+	$(BIN)/rightfit simulate --seeds $(SEEDS) --ops 500 --jobs 2
+	RIGHTFIT_REAL_SEEDS=100 $(BIN)/pytest --quiet --numprocesses 2 --timeout 1200 tests/simulation/real
+
+.PHONY: simulate-long
+simulate-long: setup ## The same for hours, resumable: LONG_SEEDS histories, then every proof at its full size
+	@mkdir -p $(dir $(LONG_STATE))
+	$(BIN)/rightfit simulate --seeds $(LONG_SEEDS) --ops 500 --jobs 2 --state $(LONG_STATE)
+	$(MAKE) proofs
+	RIGHTFIT_CRASH=full RIGHTFIT_KILL_ROUNDS=20 $(BIN)/pytest --quiet --numprocesses 2 --timeout 3600 \
+	  tests/crash tests/proof/test_server_kill_pg.py
+
+.PHONY: proofs
+proofs: setup ## Texts and the feed at full size: TP1 to 4 code points, 200 histories of 5 writers, 8 writers for 60 s
+	RIGHTFIT_TP1=full RIGHTFIT_TEXT_SEEDS=200 RIGHTFIT_FEED_SECONDS=60 $(BIN)/pytest --quiet --numprocesses 2 \
+	  --timeout 1200 tests/proof --ignore tests/proof/test_server_kill_pg.py
+
+.PHONY: planted
+planted: setup ## Plant every bug of tests/planted in a copy of the source; the simulator must find each
+	RIGHTFIT_PLANTED=all $(BIN)/pytest --quiet --numprocesses 2 --timeout 900 tests/planted
 
 .PHONY: oldest
 oldest: setup ## What SQL does, on the oldest PostgreSQL that is supported, where it is installed
