@@ -28,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from rightfit_sync.apply import DUPLICATE, VOID, apply, final_value
+from rightfit_sync.apply import DUPLICATE, VOID, apply
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.causality.version_vector import includes, merge
 from rightfit_sync.errors import RemoteError
@@ -45,11 +45,11 @@ from rightfit_sync.ingest.snapshot import (
     Recorded,
     Snapshot,
 )
+from rightfit_sync.ingest.twins import shows
 from rightfit_sync.limits import CHANGES_PER_TRANSACTION_MAX
 from rightfit_sync.outbox import transactions, trimmed
 from rightfit_sync.records import Alias, Change, Entity, Outcome, Patch, rejected
 from rightfit_sync.schema.spec import Schema
-from rightfit_sync.values import same
 
 
 def decide(
@@ -198,7 +198,7 @@ class _Ingest:
             return None
         for dot in (change.dot, *former_dots(change)):
             if includes(before.version_vector, dot) and not self._has_receipt(dot):
-                if _shows(before, dot, change):
+                if shows(before, dot, change):
                     return DUPLICATE if dot == change.dot else replace(DUPLICATE, twin=dot)
                 return rejected(
                     "receipt_lost", f"the answer to {dot} was lost in a restore: look, then retry"
@@ -230,7 +230,7 @@ class _Ingest:
         return merge(base, {twin.device_id: twin.counter for twin in twins}) if twins else base
 
     def _refusal(self, before: Entity | None, change: Change) -> Outcome | None:
-        if before is None and (change.kind, change.entity_id) in self._snapshot.collected:
+        if change.op == "create" and (change.kind, change.entity_id) in self._snapshot.collected:
             name = f"{change.kind} {change.entity_id}"
             return rejected("collected", f"{name} was deleted for good: make it anew under another id")
         for path, patch in change.patches.items():
@@ -287,16 +287,3 @@ class _Ingest:
 def _is_absent(outcome: Outcome) -> bool:
     """Whether the dot of such a change is in no entity: it was not accepted, or is there under another name."""
     return not outcome.is_accepted or outcome.status == "duplicate"
-
-
-def _shows(entity: Entity, dot: Dot, change: Change) -> bool:
-    """Whether all that `change` says can be seen in `entity` under `dot`."""
-    if change.op in ("delete", "restore"):
-        return any(record.dot == dot and record.op == change.op for record in entity.life)
-    return all(
-        any(
-            same(sibling.value, final_value(patch)) and any(one.dot == dot for one in sibling.dots)
-            for sibling in entity.fields.get(path, ())
-        )
-        for path, patch in change.patches.items()
-    )

@@ -8,14 +8,16 @@ not come back is an orphan until it does.
 Source: docs/explanation/semantics.md, section 8.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from rightfit_sync.causality.dot import Dot
 from rightfit_sync.digests import canonical_state
 from rightfit_sync.ingest.consequences import Consequences
 from rightfit_sync.ingest.draft import Draft, MissingError
-from rightfit_sync.ingest.snapshot import Decision, NeedMore, Snapshot
+from rightfit_sync.ingest.snapshot import Decision, Key, NeedMore, Snapshot
+from rightfit_sync.ingest.twins import recognised
 from rightfit_sync.join import join
-from rightfit_sync.records import Entity
+from rightfit_sync.records import Change, Entity
 from rightfit_sync.schema.spec import Schema
 
 
@@ -30,7 +32,7 @@ def take_offers(
         for offered in offers:
             key = (offered.kind, offered.entity_id)
             before = draft.entity(key)
-            after = offered if before is None else join(before, offered)
+            after = offered if before is None else join(*recognised(before, offered, _of(key, snapshot)))
             if before is not None and canonical_state(before) == canonical_state(after):
                 continue
             draft.put(key, after)
@@ -48,3 +50,21 @@ def take_offers(
         authority_counter=snapshot.authority_counter,
         joined=joined,
     )
+
+
+def shown_dots(offers: Iterable[Entity]) -> set[Dot]:
+    """Return the dots that these states show: a snapshot for them says which of these were said again since."""
+    in_fields = (
+        dot.dot
+        for entity in offers
+        for siblings in entity.fields.values()
+        for sibling in siblings
+        for dot in sibling.dots
+    )
+    return {*in_fields, *(record.dot for entity in offers for record in entity.life)}
+
+
+def _of(key: Key, snapshot: Snapshot) -> Mapping[Dot, Change]:
+    return {
+        dot: change for dot, change in snapshot.said_again.items() if (change.kind, change.entity_id) == key
+    }

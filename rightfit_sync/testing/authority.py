@@ -20,6 +20,7 @@ from rightfit_sync.conflicts import Conflict, conflicts
 from rightfit_sync.digests import Listed, bucket, place, row_digest, state_digest
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.feed import GENESIS, Evicted, Page, Row, chained, cut
+from rightfit_sync.identity import former_dots
 from rightfit_sync.ingest.decide import decide
 from rightfit_sync.ingest.draft import next_counter
 from rightfit_sync.ingest.offers import take_offers
@@ -75,6 +76,7 @@ class MemoryAuthority:
         self.held: dict[Key, Held] = {}
         self.receipts: dict[Dot, Receipt] = {}
         self.aliases: dict[Alias, Receipt] = {}
+        self._said_again: dict[Dot, Change] = {}
         self.history: list[Recorded] = []
         self.joined: list[Entity] = []
         self.devices: dict[str, Device] = {}
@@ -278,7 +280,9 @@ class MemoryAuthority:
             Device(device_id, 0),
             keys,
             (),
-            lambda snapshot: take_offers(taken, snapshot, self.schema, now=now),
+            lambda snapshot: take_offers(
+                taken, replace(snapshot, said_again=self._said_again), self.schema, now=now
+            ),
         )
         self.joined += decision.joined
         self._write(decision.entities, decision.orphans, ())
@@ -313,6 +317,9 @@ class MemoryAuthority:
             alias = was[receipt.dot]
             if alias is not UNSET and receipt.outcome.is_accepted:
                 self.aliases[alias] = receipt
+        for one in decision.recorded:
+            if one.change.was is not UNSET and one.outcome.is_accepted and one.outcome.twin is None:
+                self._said_again |= dict.fromkeys(former_dots(one.change), one.change)
         self._write(decision.entities, decision.orphans, decision.recorded)
 
     def write(self, key: Key, author: Callable[[Entity, Stamp], Change | None], now: int) -> Change | None:
