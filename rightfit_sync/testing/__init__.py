@@ -1,4 +1,4 @@
-"""What an application or an adapter tests itself with: an authority, devices and stores in memory, laws, a simulator."""
+"""What an application or an adapter tests itself with: authority, devices and stores in memory, laws, a simulator."""
 
 from rightfit_sync.testing.policy_laws import PolicyLawError, check_policy
 

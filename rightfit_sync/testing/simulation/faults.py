@@ -163,8 +163,7 @@ def damage(world: World, phone: Phone, random: Random) -> None:
         world.happened("F07")
         world.say(f"{phone}: its row of {key[0]}/{key[1]} rots")
         phone.is_broken = True
-        world.ledger.screen(phone.name, key).trunk = 0
-        world.survey(phone)
+        world.lost_row(phone, key)
         world.ledger.excuse()
 
 
@@ -174,7 +173,10 @@ def restored(world: World, _phone: Phone, random: Random) -> None:
         world.backups.append((world.authority.backup(), world.ledger.authority_copy(), dict(world.grants)))
         del world.backups[:-3]
         return
-    disk, kept, grants = world.backups[random.randrange(len(world.backups))]
+    chosen = random.randrange(len(world.backups))
+    disk, kept, grants = world.backups[chosen]
+    # What was backed up later belongs to a future that there never was.
+    del world.backups[chosen + 1 :]
     is_told = random.random() < 0.5
     world.say(
         f"the authority is restored to an older state, and {'says so' if is_told else 'nobody says so'}"

@@ -60,7 +60,7 @@ def shrunk(
     scenario: Scenario,
     faults: Collection[str] | None = None,
     ports: Ports = IN_MEMORY,
-    tries_max: int = 400,
+    tries_max: int = 1_000,
 ) -> Result:
     """Return the shortest history found in which the same kind of thing is still wrong."""
     wanted = {shape(problem) for problem in result.problems}

@@ -335,9 +335,13 @@ class World:
                 del came[key]
         for key, screen in list(screens.items()):
             if key not in held and (screen.trunk or screen.own):
-                self.ledger.row_went(phone.name, key, self._in_outbox(phone, key))
+                self.lost_row(phone, key)
                 if self.lives and not self._can_see(phone, key):
                     self.ledger.excuse([key])
+
+    def lost_row(self, phone: Phone, key: Key) -> None:
+        """A phone has no row of this record any more; what is in its outbox is all that it shows of it."""
+        self.ledger.row_went(phone.name, key, self._in_outbox(phone, key))
 
     def _can_see(self, phone: Phone, key: Key) -> bool:
         if key in self.authority.entities():

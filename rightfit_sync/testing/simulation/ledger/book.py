@@ -160,6 +160,8 @@ class Ledger:
 
     def accepted(self, write: Write) -> None:
         """The authority took it in."""
+        # A restored authority does not know that it had refused it; its author is told both.
+        write.is_told_twice |= write.was_refused and self.life > 0
         write.fate, write.code = "accepted", ""
         self.record(write.key).taken |= write.bit
 

@@ -14,7 +14,7 @@ from rightfit_sync.testing.simulation.ledger.verdict import Verdict
 from rightfit_sync.testing.simulation.ledger.writes import Json, Key, Write
 
 HEALING_CODES = frozenset({"base_unknown", "receipt_lost"})
-"""Answers that only a restored authority, or one that has purged, may give."""
+"""Answers that only a restored authority, or one that has purged, may give, or one to a phone put back."""
 
 
 class Reasons:
@@ -51,9 +51,8 @@ class Reasons:
             return write.op == "resolve"
         if write.code == "depends_on_rejected":
             return self._builds_on_refused(write)
-        return write.code in HEALING_CODES and (
-            self._ledger.life > 0 or self._ledger.record(write.key).is_purged
-        )
+        is_healing = self._ledger.life > 0 or self._ledger.record(write.key).was_purged
+        return write.code in HEALING_CODES and (is_healing or write.who in self._ledger.rewound)
 
     def _targets(self, write: Write) -> Iterator[Key]:
         for name, reference in self._rules.references(write.key[0]).items():
