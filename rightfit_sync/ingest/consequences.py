@@ -5,12 +5,16 @@
 | delete | `restrict`, its holder alive | the delete is rejected |
 | delete | `cascade` | the authority deletes the holder, naming what brought it about |
 | delete | `set_null` | the authority sets the reference to null |
-| a reference is written | target unknown | rejected |
+| a reference is written | target unknown | rejected; an orphan, where somebody else's is shown there |
 | a reference is written | target deleted | an orphan: a conflict of the holder |
 | revival | | references to it are orphans no more; those that it holds to the dead are orphans |
 
 Source: docs/explanation/semantics.md, section 6.
 """
+
+from collections.abc import Mapping
+
+from msgspec import UNSET
 
 from rightfit_sync import changes as author
 from rightfit_sync.apply import apply
@@ -21,6 +25,7 @@ from rightfit_sync.life import is_deleted
 from rightfit_sync.records import Change, Entity, Outcome, digest, rejected
 from rightfit_sync.references import references
 from rightfit_sync.schema.spec import Schema
+from rightfit_sync.values import Value
 
 
 class Consequences:
@@ -84,7 +89,7 @@ class Consequences:
             if reference.path not in touched:
                 continue
             target = draft.entity((reference.kind, reference.entity_id))
-            if target is None:
+            if target is None and reference.entity_id in _written(change, reference.path):
                 message = (
                     f"{reference.path} names the {reference.kind} {reference.entity_id}, which does not exist"
                 )
@@ -152,3 +157,11 @@ class Consequences:
             orphans = draft.orphans(holder)
             if entity is not None and path in orphans:
                 draft.put(holder, entity, [orphan for orphan in orphans if orphan != path])
+
+
+def _written(change: Change, path: str) -> list[Value]:
+    """Return what `change` itself writes at a field that may be a group's member."""
+    values = [patch.value for patch in change.patches.values() if patch.value is not UNSET]
+    members = [value.get(path) for value in values if isinstance(value, Mapping)]
+    plain = change.patches.get(path)
+    return members if plain is None or plain.value is UNSET else [*members, plain.value]

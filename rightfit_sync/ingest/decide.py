@@ -162,7 +162,7 @@ class _Ingest:
         if answer is not None:
             return answer
         clamped = replace(
-            trimmed(replace(change, base=self._base(change.base)), before, self._absent),
+            trimmed(replace(change, base=self._base(change)), before, self._absent),
             patches=self._renamed(change.patches),
             written_at=min(change.written_at, self._now),
         )
@@ -220,14 +220,24 @@ class _Ingest:
             for path, patch in patches.items()
         }
 
-    def _base(self, base: Mapping[str, int]) -> Mapping[str, int]:
-        """Return `base` with what its author saw under the dot of a duplicate named as it had been accepted, too."""
-        twins = [
-            self._twins[dot]
-            for dot in (Dot(device_id, counter) for device_id, counter in base.items())
-            if dot in self._twins
-        ]
-        return merge(base, {twin.device_id: twin.counter for twin in twins}) if twins else base
+    def _base(self, change: Change) -> Mapping[str, int]:
+        """Return `base` with what its author saw under another dot named as it was accepted, too.
+
+        That is the dot of a duplicate, and for a restore that of a delete which was said again after the authority
+        had been restored.
+        """
+        base = change.base
+        seen = [self._twins.get(Dot(device_id, counter)) for device_id, counter in base.items()]
+        if change.op == "restore":
+            seen += [
+                again.dot
+                for former, again in self._snapshot.said_again.items()
+                if again.op == "delete" and again.entity_id == change.entity_id and includes(base, former)
+            ]
+        for dot in seen:
+            if dot is not None:
+                base = merge(base, {dot.device_id: dot.counter})
+        return base
 
     def _refusal(self, before: Entity | None, change: Change) -> Outcome | None:
         if change.op == "create" and (change.kind, change.entity_id) in self._snapshot.collected:

@@ -8,7 +8,7 @@ not come back is an orphan until it does.
 Source: docs/explanation/semantics.md, section 8.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.digests import canonical_state
@@ -50,18 +50,6 @@ def take_offers(
         authority_counter=snapshot.authority_counter,
         joined=joined,
     )
-
-
-def shown_dots(offers: Iterable[Entity]) -> set[Dot]:
-    """Return the dots that these states show: a snapshot for them says which of these were said again since."""
-    in_fields = (
-        dot.dot
-        for entity in offers
-        for siblings in entity.fields.values()
-        for sibling in siblings
-        for dot in sibling.dots
-    )
-    return {*in_fields, *(record.dot for entity in offers for record in entity.life)}
 
 
 def _of(key: Key, snapshot: Snapshot) -> Mapping[Dot, Change]:

@@ -280,9 +280,7 @@ class MemoryAuthority:
             Device(device_id, 0),
             keys,
             (),
-            lambda snapshot: take_offers(
-                taken, replace(snapshot, said_again=self._said_again), self.schema, now=now
-            ),
+            lambda snapshot: take_offers(taken, snapshot, self.schema, now=now),
         )
         self.joined += decision.joined
         self._write(decision.entities, decision.orphans, ())
@@ -306,6 +304,7 @@ class MemoryAuthority:
             orphans={key: self.held[key].orphans for key in keys if key in self.held},
             is_restored=self._is_restored,
             collected=self._known.intersection(keys).difference(self.held),
+            said_again=self._said_again if self._is_restored else {},
         )
 
     def _commit(self, device: Device, changes: Sequence[Pushed], decision: Decision) -> None:

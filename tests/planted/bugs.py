@@ -281,7 +281,7 @@ BUGS = (
     Bug(
         "a collected record is born again",
         "ingest/decide.py",
-        "if change.op == "create" and (change.kind, change.entity_id) in self._snapshot.collected:",
+        'if change.op == "create" and (change.kind, change.entity_id) in self._snapshot.collected:',
         "if False:",
     ),
     Bug(
