@@ -19,6 +19,10 @@ ChangeOp: TypeAlias = Literal["create", "edit", "delete", "restore", "resolve", 
 OutcomeStatus: TypeAlias = Literal["applied", "merged", "conflicted", "duplicate", "rejected", "void"]
 
 
+APPLIED: frozenset[OutcomeStatus] = frozenset({"applied", "merged", "conflicted"})
+"""Outcomes of changes that an entity is made of; a duplicate is in it under another dot."""
+
+
 class Patch(msgspec.Struct, frozen=True, omit_defaults=True):
     """One path's part of a change.
 

@@ -15,14 +15,11 @@ from rightfit_server.ingest.document import document
 from rightfit_sync.apply import apply
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.conflicts import conflicts
-from rightfit_sync.join import join
+from rightfit_sync.ingest.twins import by_former_dot, rejoined
 from rightfit_sync.life import LIFE_PATH, delete_conflict, is_deleted
-from rightfit_sync.records import Change, Entity, Outcome
+from rightfit_sync.records import APPLIED, Change, Entity, Outcome
 from rightfit_sync.schema.spec import Schema
 from rightfit_sync.values import Value, canonical
-
-APPLIED = frozenset({"applied", "merged", "conflicted"})
-"""Outcomes of changes that the record is made of; a duplicate is in it under its other name."""
 
 _ANSWERS: Mapping[str, State] = {"rejected": "rejected", "void": "void", "duplicate": "repeated"}
 """Outcomes that say all about the state of a change."""
@@ -164,26 +161,29 @@ def fold(commits: Sequence[Sequence[Step]], schema: Schema) -> tuple[Entity | No
     """
     entity: Entity | None = None
     left: list[Step] = []
+    applied: list[Change] = []
     for steps in commits:
         waiting = [*left, *steps]
         left = []
         while waiting:
-            found = next(_fitting(entity, waiting, schema), None)
+            found = next(_fitting(entity, waiting, applied, schema), None)
             if found is None:
                 left = waiting
                 break
             step, entity = found
             waiting.remove(step)
+            if isinstance(step, Change):
+                applied.append(step)
     return entity, left
 
 
 def _fitting(
-    entity: Entity | None, steps: Sequence[Step], schema: Schema
+    entity: Entity | None, steps: Sequence[Step], applied: Sequence[Change], schema: Schema
 ) -> Iterator[tuple[Step, Entity | None]]:
-    """Yield each of `steps` that can come next, with what `entity` is then."""
+    """Yield each of `steps` that can come next, with what `entity` is then; `applied` are the changes before."""
     for step in steps:
         if isinstance(step, Entity):
-            yield step, step if entity is None else join(entity, step)
+            yield step, step if entity is None else rejoined(entity, step, by_former_dot(applied))
             continue
         after, outcome = apply(entity, step, schema)
         if outcome.status in APPLIED:

@@ -11,7 +11,8 @@ from rightfit_server.ingest.shape import is_storable, is_storable_name
 from rightfit_server.ports.storage import IngestTransaction, Pusher, StoredEntity
 from rightfit_sync.causality.dot import AUTHORITY_PREFIX, Dot, is_authority
 from rightfit_sync.ingest.snapshot import Key, NeedMore, Pushed, Receipt, Snapshot, wanted
-from rightfit_sync.records import Alias, Entity
+from rightfit_sync.ingest.twins import by_former_dot
+from rightfit_sync.records import Alias, Change, Entity
 from rightfit_sync.references import references
 from rightfit_sync.schema.spec import Schema
 
@@ -33,6 +34,7 @@ class Loaded:
         self._born = {(one.change.kind, one.change.entity_id) for one in push if one.change.op == "create"}
         self._receipts: dict[Dot, Receipt] = {}
         self._aliases: dict[Alias, Receipt] = {}
+        self._said_again: dict[Dot, Change] = {}
         self._referrers: dict[Key, list[Key]] = {}
         self._referred = {one.kind for kind in schema.kinds.values() for one in kind.references.values()}
         self.stored: dict[Key, StoredEntity] = {}
@@ -45,6 +47,10 @@ class Loaded:
             self._pusher.device, [dot for dot in dots if is_storable(dot)]
         )
         await self._load(keys)
+        restored = [
+            (one.change.kind, one.change.entity_id) for one in self._push if one.change.op == "restore"
+        ]
+        await self._load_said_again([key for key in restored if key in self.stored])
         ending = {(one.change.kind, one.change.entity_id) for one in self._push if one.change.op in _LIFE_OPS}
         await self._load_referrers([key for key in sorted(ending) if key in self.stored])
 
@@ -57,6 +63,11 @@ class Loaded:
         present = [self.stored[key].entity for key in keys if key in self.stored]
         await self._load({target for entity in present for target in self._targets(entity)})
         await self._load_referrers(sorted(keys), is_deleting=False)
+        await self._load_said_again([key for key in sorted(keys) if key in self.stored])
+
+    async def _load_said_again(self, keys: Collection[Key]) -> None:
+        if keys:
+            self._said_again = by_former_dot(await self._transaction.said_again(keys))
 
     def _targets(self, entity: Entity) -> set[Key]:
         return {(one.kind, one.entity_id) for one in references(entity, self._schema)}
@@ -112,6 +123,7 @@ class Loaded:
             orphans={key: stored.orphans for key, stored in self.stored.items()},
             is_restored=position.is_restored,
             collected=frozenset(self.collected),
+            said_again=self._said_again,
         )
 
     def _entity(self, key: Key) -> Entity | None:

@@ -20,7 +20,7 @@ from rightfit_sync.conflicts import Conflict
 from rightfit_sync.digests import Bucket, Listed
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.ingest.snapshot import Device, Key, Receipt, Recorded
-from rightfit_sync.records import Alias, Entity
+from rightfit_sync.records import Alias, Change, Entity
 
 
 class ContentionError(Exception):
@@ -232,6 +232,9 @@ class IngestTransaction(Chains, Protocol):
 
     async def lock(self, keys: Collection[Key]) -> dict[Key, StoredEntity]:
         """Lock those entities that exist, in the order of their keys, and return them."""
+
+    async def said_again(self, keys: Collection[Key]) -> list[Change]:
+        """Return accepted changes of these entities that had another dot before."""
 
     async def collected(self, keys: Collection[Key]) -> set[Key]:
         """Return those of `keys` whose tombstone was collected once."""

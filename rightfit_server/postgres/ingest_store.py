@@ -15,7 +15,7 @@ from rightfit_server.postgres.rows import STORED_COLUMNS, columns, stored_entity
 from rightfit_server.postgres.viewer import read_chains, read_viewer
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.ingest.snapshot import Device, Key, Receipt
-from rightfit_sync.records import Alias, Outcome
+from rightfit_sync.records import APPLIED, Alias, Change, Outcome
 
 # One replica has one order of changes across its ids, so its first id's row is the one that its pushes wait for.
 _REPLICA = """
@@ -25,6 +25,11 @@ _REPLICA = """
 _COLLECTED = """
     SELECT DISTINCT p.kind, p.entity_id FROM unnest(%s::text[], %s::text[]) AS k (kind, entity_id)
         JOIN app.purged p ON p.kind = k.kind AND p.entity_id = k.entity_id
+"""
+_SAID_AGAIN = """
+    SELECT c.change::text FROM unnest(%s::text[], %s::text[]) AS k (kind, entity_id)
+        JOIN app.changes c ON c.kind = k.kind AND c.entity_id = k.entity_id
+    WHERE c.was_device_id IS NOT NULL AND c.status = ANY (%s)
 """
 _RECEIPTS = """
     SELECT c.device_id, c.counter, c.digest, c.outcome::text
@@ -69,6 +74,7 @@ _LENT_TAGS = """
         )
     GROUP BY r.target_kind, r.target_id
 """
+_decode_change = msgspec.json.Decoder(Change).decode
 _decode_outcome = msgspec.json.Decoder(Outcome).decode
 
 
@@ -125,6 +131,11 @@ class PostgresIngest:
         rows = await (await self._connection.execute(_LOCK, columns(keys))).fetchall()
         found = map(stored_entity, rows)
         return {(stored.entity.kind, stored.entity.entity_id): stored for stored in found}
+
+    async def said_again(self, keys: Collection[Key]) -> list[Change]:
+        """Return accepted changes of these entities that had another dot before."""
+        rows = await self._connection.execute(_SAID_AGAIN, (*columns(keys), sorted(APPLIED)))
+        return [_decode_change(change) async for (change,) in rows]
 
     async def collected(self, keys: Collection[Key]) -> set[Key]:
         """Return those of `keys` whose tombstone was collected once."""

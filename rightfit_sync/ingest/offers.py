@@ -15,8 +15,7 @@ from rightfit_sync.digests import canonical_state
 from rightfit_sync.ingest.consequences import Consequences
 from rightfit_sync.ingest.draft import Draft, MissingError
 from rightfit_sync.ingest.snapshot import Decision, Key, NeedMore, Snapshot
-from rightfit_sync.ingest.twins import recognised
-from rightfit_sync.join import join
+from rightfit_sync.ingest.twins import rejoined
 from rightfit_sync.records import Change, Entity
 from rightfit_sync.schema.spec import Schema
 
@@ -32,7 +31,7 @@ def take_offers(
         for offered in offers:
             key = (offered.kind, offered.entity_id)
             before = draft.entity(key)
-            after = offered if before is None else join(*recognised(before, offered, _of(key, snapshot)))
+            after = offered if before is None else rejoined(before, offered, _of(key, snapshot))
             if before is not None and canonical_state(before) == canonical_state(after):
                 continue
             draft.put(key, after)

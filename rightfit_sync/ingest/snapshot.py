@@ -51,8 +51,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     dots asked for, `aliases` those of accepted changes that carried such a dot in `was`, by that `was`: two clones may
     have spent one dot on different changes, which only the digest tells apart. `is_restored` says that the authority
     has lost a part of its past once, so that references may name what it does not know. `collected` are those of the
-    missing entities that were here once: their tombstones were collected. `said_again` are accepted changes of these
-    entities by their former dots, where the authority was restored.
+    missing entities that were here once: their tombstones were collected. `said_again` are accepted changes by their
+    former dots: those of the entities that are offered, or that the push restores.
     """
 
     device: Device

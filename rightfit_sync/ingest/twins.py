@@ -16,6 +16,8 @@ from rightfit_sync.apply import final_value
 from rightfit_sync.causality.dot import Dot, WrittenDot, union
 from rightfit_sync.causality.version_vector import advance, includes
 from rightfit_sync.field import less_dots
+from rightfit_sync.identity import former_dots
+from rightfit_sync.join import join
 from rightfit_sync.records import Change, Entity, LifeRecord, Sibling
 from rightfit_sync.values import same
 
@@ -38,6 +40,16 @@ def shows(entity: Entity, dot: Dot, change: Change) -> bool:
         )
         for path, patch in change.patches.items()
     )
+
+
+def by_former_dot(changes: Iterable[Change]) -> dict[Dot, Change]:
+    """Return accepted `changes` by each of the dots that they had before."""
+    return {dot: change for change in changes for dot in former_dots(change)}
+
+
+def rejoined(ours: Entity, offered: Entity, said_again: Mapping[Dot, Change]) -> Entity:
+    """Return what `ours` comes to with an offered state, changes that were said again recognised in it."""
+    return join(*recognised(ours, offered, said_again))
 
 
 def recognised(ours: Entity, offered: Entity, said_again: Mapping[Dot, Change]) -> tuple[Entity, Entity]:

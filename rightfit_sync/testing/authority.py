@@ -20,7 +20,6 @@ from rightfit_sync.conflicts import Conflict, conflicts
 from rightfit_sync.digests import Listed, bucket, place, row_digest, state_digest
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.feed import GENESIS, Evicted, Page, Row, chained, cut
-from rightfit_sync.identity import former_dots
 from rightfit_sync.ingest.decide import decide
 from rightfit_sync.ingest.draft import next_counter
 from rightfit_sync.ingest.offers import take_offers
@@ -35,9 +34,10 @@ from rightfit_sync.ingest.snapshot import (
     Snapshot,
     wanted,
 )
+from rightfit_sync.ingest.twins import by_former_dot
 from rightfit_sync.life import is_deleted
 from rightfit_sync.limits import PROTOCOL_VERSION
-from rightfit_sync.records import Alias, Change, Entity, Outcome, digest
+from rightfit_sync.records import APPLIED, Alias, Change, Entity, Outcome, digest
 from rightfit_sync.schema.spec import Schema
 from rightfit_sync.testing.held import Grant, Held
 from rightfit_sync.testing.neighbours import audience_of, reached, referrers
@@ -304,7 +304,7 @@ class MemoryAuthority:
             orphans={key: self.held[key].orphans for key in keys if key in self.held},
             is_restored=self._is_restored,
             collected=self._known.intersection(keys).difference(self.held),
-            said_again=self._said_again if self._is_restored else {},
+            said_again=self._said_again,
         )
 
     def _commit(self, device: Device, changes: Sequence[Pushed], decision: Decision) -> None:
@@ -316,9 +316,8 @@ class MemoryAuthority:
             alias = was[receipt.dot]
             if alias is not UNSET and receipt.outcome.is_accepted:
                 self.aliases[alias] = receipt
-        for one in decision.recorded:
-            if one.change.was is not UNSET and one.outcome.is_accepted and one.outcome.twin is None:
-                self._said_again |= dict.fromkeys(former_dots(one.change), one.change)
+        applied = [one.change for one in decision.recorded if one.outcome.status in APPLIED]
+        self._said_again |= by_former_dot(applied)
         self._write(decision.entities, decision.orphans, decision.recorded)
 
     def write(self, key: Key, author: Callable[[Entity, Stamp], Change | None], now: int) -> Change | None:
