@@ -1,0 +1,50 @@
+"""Where the devices and authorities of the second mode come from; see `rightfit_sync.testing.simulation.world.Ports`."""
+
+from pathlib import Path
+
+from rightfit_sync.schema.spec import Schema
+from rightfit_sync.testing.simulation.ports import Authorize, Clock, FreshId
+from tests.server.world import Database
+from tests.simulation.real.authority import RealAuthority
+from tests.simulation.real.device import RealDevice
+from tests.simulation.real.disk import removed
+
+
+class RealPorts:
+    """One world at a time: a new authority ends the world before."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self._database = database
+        self._folder = folder
+        self._authority: RealAuthority | None = None
+        self._devices: list[RealDevice] = []
+
+    def authority(self, schema: Schema, authorize: Authorize) -> RealAuthority:
+        """Make an authority, in an empty database."""
+        self.close()
+        self._authority = RealAuthority(self._database, schema, authorize)
+        return self._authority
+
+    def device(self, token: str, schema: Schema, subject: str, clock: Clock, fresh_id: FreshId) -> RealDevice:
+        """Make a device, with a file of its own; every second one keeps a marker."""
+        has_marker = len(self._devices) % 2 == 1
+        home = self._folder / token
+        device = RealDevice(home, token, schema, subject, clock, fresh_id, has_marker=has_marker)
+        self._devices.append(device)
+        return device
+
+    def ailing(self) -> list[str]:
+        """Return what the doctor finds wrong on the devices, and the audit in the database, of the last world."""
+        found = [f"{device.token}: {one}" for device in self._devices for one in device.ailing()]
+        return found + [f"audit: {one}" for one in (self._authority.ailing() if self._authority else ())]
+
+    def close(self) -> None:
+        """End the world."""
+        for device in self._devices:
+            device.close()
+        self._devices.clear()
+        if self._authority is not None:
+            self._authority.close()
+            self._authority = None
+        for home in self._folder.iterdir():
+            removed(home)
