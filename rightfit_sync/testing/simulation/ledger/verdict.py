@@ -208,13 +208,19 @@ class Verdict:
             for path, writes in self._by_path.items()
             if self._rules.of(self.key[0], path).word != "server"
             for write in writes
-            if not any(one.saw(write, path) for one in deletes) and self._is_current(write, path)
+            if not any(_knew(one, write, path) for one in deletes) and self._is_current(write, path)
         ]
 
     def _is_current(self, write: Write, path: str) -> bool:
         if write.values[path] is None and self._rules.of(self.key[0], path).word == "set":
             return False
         return not any(other.saw(write, path) for other in self.touching(path))
+
+
+def _knew(other: Write, write: Write, path: str) -> bool:
+    """Whether `other` saw `write`, or its author had given that very write up before (and it had arrived after all)."""
+    is_own = other.who == write.who and write.number < other.number
+    return other.saw(write, path) or (is_own and write.was_refused)
 
 
 def replaces(other: Write, write: Write, path: str, rule: Rule) -> bool:
