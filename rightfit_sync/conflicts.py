@@ -9,7 +9,7 @@
 | `orphan` | the reference's path | the holder and the delete of what it refers to |
 
 A conflict's id is a hash of kind, entity, path and sorted dots: equal on every replica, and another one as soon as
-the siblings change. Source: docs/explanation/semantics.md, sections 5 and 6.
+the siblings change. An orphan's says so besides: it may stand beside the siblings of the same reference. Source: docs/explanation/semantics.md, sections 5 and 6.
 """
 
 from collections.abc import Iterable, Sequence
@@ -47,9 +47,12 @@ class Conflict(msgspec.Struct, frozen=True, omit_defaults=True):
     suggestion: str | None = None
 
 
-def conflict_id(kind: str, entity_id: str, path: str, dots: Sequence[Dot]) -> str:
+def conflict_id(
+    kind: str, entity_id: str, path: str, dots: Sequence[Dot], reason: Reason = "siblings"
+) -> str:
     """Return 32 hexadecimal digits: the same on every replica for the same siblings. `dots` are sorted."""
-    return blake2b(msgspec.json.encode([kind, entity_id, path, dots]), digest_size=16).hexdigest()
+    named = [kind, entity_id, path, dots, *(["orphan"] if reason == "orphan" else [])]
+    return blake2b(msgspec.json.encode(named), digest_size=16).hexdigest()
 
 
 def conflicts(entity: Entity, schema: Schema, orphans: Iterable[str] = ()) -> list[Conflict]:
@@ -113,5 +116,5 @@ def _conflict(
     siblings: Sequence[Sibling] = (),
     life: Sequence[LifeRecord] = (),
 ) -> Conflict:
-    name = conflict_id(entity.kind, entity.entity_id, path, dots)
+    name = conflict_id(entity.kind, entity.entity_id, path, dots, reason)
     return Conflict(name, entity.kind, entity.entity_id, path, reason, dots, siblings, life)

@@ -87,6 +87,18 @@ def test_an_orphan_is_a_conflict_of_the_holder() -> None:
     assert conflicts(job(kind="robot"), SCHEMA) == []
 
 
+def test_an_orphan_among_siblings_is_a_conflict_of_its_own() -> None:
+    """A replica lists conflicts by id: two of one id would stop every sync that brings the record."""
+    siblings = [Sibling("v", [WrittenDot("a", 1, 0)]), Sibling("w", [WrittenDot("b", 1, 0)])]
+    one = Entity("job", "1", {"a": 1, "b": 1}, {"worker": siblings})
+    found = conflicts(one, SCHEMA, orphans=["worker"])
+    assert [(conflict.path, conflict.reason) for conflict in found] == [
+        ("worker", "orphan"),
+        ("worker", "siblings"),
+    ]
+    assert len({conflict.conflict_id for conflict in found}) == 2
+
+
 def test_a_view_bears_what_a_former_schema_left_behind() -> None:
     one = job(rooms__12=True, rooms__kitchen=True, rooms__3=True, posting="left over", gone__x=1, gone=2)
     assert view(one, SCHEMA) == {"rooms": [3, 12]}

@@ -12,7 +12,7 @@ import pytest
 
 from rightfit_sync import Change, Dot, Entity, Schema, apply, conflicts, join, view
 from rightfit_sync.causality.version_vector import dominates, meet, merge
-from rightfit_sync.conflicts import conflict_id
+from rightfit_sync.conflicts import Reason, conflict_id
 from rightfit_sync.paths import join as join_path
 from rightfit_sync.paths import split
 from rightfit_sync.positions import between
@@ -102,7 +102,8 @@ def run_digest(case: Case) -> None:
 
 def run_conflict_ids(case: Case) -> None:
     dots = msgspec.convert(case["dots"], list[Dot])
-    made = conflict_id(str(case["kind"]), str(case["entity_id"]), str(case["path"]), dots)
+    reason = msgspec.convert(case.get("reason", "siblings"), Reason)
+    made = conflict_id(str(case["kind"]), str(case["entity_id"]), str(case["path"]), dots, reason)
     assert made == case["conflict_id"]
 
 
