@@ -9,7 +9,8 @@
 | `orphan` | the reference's path | the holder and the delete of what it refers to |
 
 A conflict's id is a hash of kind, entity, path and sorted dots: equal on every replica, and another one as soon as
-the siblings change. An orphan's says so besides: it may stand beside the siblings of the same reference. Source: docs/explanation/semantics.md, sections 5 and 6.
+the siblings change. An orphan's says so besides: it may stand beside the siblings of the same reference.
+Source: docs/explanation/semantics.md, sections 5 and 6.
 """
 
 from collections.abc import Iterable, Sequence
