@@ -7,7 +7,7 @@ are frozen: lists inside them are never changed in place.
 
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -18,6 +18,9 @@ from rightfit_sync.values import Value
 ChangeOp: TypeAlias = Literal["create", "edit", "delete", "restore", "resolve", "void"]
 OutcomeStatus: TypeAlias = Literal["applied", "merged", "conflicted", "duplicate", "rejected", "void"]
 
+
+RECEIPT_LOST: Final = "receipt_lost"
+"""The rejection of a change that may have arrived in a past that the authority has lost: a person must look."""
 
 APPLIED: frozenset[OutcomeStatus] = frozenset({"applied", "merged", "conflicted"})
 """Outcomes of changes that an entity is made of; a duplicate is in it under another dot."""

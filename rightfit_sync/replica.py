@@ -20,7 +20,7 @@ from rightfit_sync.identity import first_name, names_between, renamed
 from rightfit_sync.ingest.snapshot import Pushed, Receipt
 from rightfit_sync.limits import CHANGE_BYTES_MAX
 from rightfit_sync.outbox import Entry, Fold, Shown, finished, fold, go_on, plan_push, run_starts, view_of
-from rightfit_sync.records import Alias, Change, Entity, Outcome, digest, encoded, rejected
+from rightfit_sync.records import RECEIPT_LOST, Alias, Change, Entity, Outcome, digest, encoded, rejected
 from rightfit_sync.schema.spec import Schema
 from rightfit_sync.store import Key, Rejected, Store
 
@@ -294,7 +294,8 @@ class ReplicaCore:
         """Make a rejected change anew, with a new dot, on top of what is shown now; None if it changes nothing.
 
         The changes of a rejected transaction are retried as one by giving each the same new `transaction_id`. The new
-        change names the former one in `was`: should that have arrived before it was set aside, it counts once.
+        change names the former one in `was`: should that have arrived before it was set aside, it counts once. (Not
+        where its answer was lost: then somebody has looked whether it arrived.)
         """
         with self.store.transaction():
             found = next((one for one in self.store.rejected() if one.change.dot == dot), None)
@@ -305,7 +306,9 @@ class ReplicaCore:
 
             def author(shown: Shown, stamp: Stamp) -> Change | None:
                 change = self._again(former, shown, stamp)
-                return None if change is None else replace(change, was=was, formerly=names_between(former))
+                if change is None or found.outcome.code == RECEIPT_LOST:
+                    return change
+                return replace(change, was=was, formerly=names_between(former))
 
             change = self.write(key, author, now, transaction_id)
             self.store.drop_rejected(dot)

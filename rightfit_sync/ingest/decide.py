@@ -48,7 +48,7 @@ from rightfit_sync.ingest.snapshot import (
 from rightfit_sync.ingest.twins import shows
 from rightfit_sync.limits import CHANGES_PER_TRANSACTION_MAX
 from rightfit_sync.outbox import transactions, trimmed
-from rightfit_sync.records import Alias, Change, Entity, Outcome, Patch, rejected
+from rightfit_sync.records import RECEIPT_LOST, Alias, Change, Entity, Outcome, Patch, rejected
 from rightfit_sync.schema.spec import Schema
 
 
@@ -200,14 +200,13 @@ class _Ingest:
             if includes(before.version_vector, dot) and not self._has_receipt(dot):
                 if shows(before, dot, change):
                     return DUPLICATE if dot == change.dot else replace(DUPLICATE, twin=dot)
-                return rejected(
-                    "receipt_lost", f"the answer to {dot} was lost in a restore: look, then retry"
-                )
+                return rejected(RECEIPT_LOST, f"the answer to {dot} was lost in a restore: look, then retry")
         return None
 
     def _has_receipt(self, dot: Dot) -> bool:
-        """Whether `dot` was answered before, or a moment ago in this push."""
-        return dot in self._snapshot.receipts or any(receipt.dot == dot for receipt in self._receipts)
+        """Whether `dot` was answered before, or a moment ago in this push: for good, not that its answer is lost."""
+        known = [self._snapshot.receipts.get(dot), *(one for one in self._receipts if one.dot == dot)]
+        return any(receipt is not None and receipt.outcome.code != RECEIPT_LOST for receipt in known)
 
     def _renamed(self, patches: Mapping[str, Patch]) -> Mapping[str, Patch]:
         """Return `patches` with the dots of duplicates replaced by those under which they had been accepted."""

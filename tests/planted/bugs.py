@@ -275,7 +275,7 @@ BUGS = (
     Bug(
         "trying again does not say what was tried",
         "replica.py",
-        "return None if change is None else replace(change, was=was, formerly=names_between(former))",
+        "return replace(change, was=was, formerly=names_between(former))",
         "return change",
     ),
     Bug(
