@@ -62,7 +62,7 @@ _PUT_REJECTED = """INSERT INTO rightfit_rejected (device_id, counter, rejected, 
 _PENDING = """SELECT position, entry, crc FROM rightfit_outbox WHERE position > ? AND pending
     ORDER BY position LIMIT ?"""
 _CONFLICTS = """SELECT conflict FROM rightfit_conflict
-    WHERE kind = ifnull(?, kind) AND entity_id = ifnull(?, entity_id) ORDER BY kind, entity_id, path"""
+    WHERE kind = ifnull(?, kind) AND entity_id = ifnull(?, entity_id) ORDER BY kind, entity_id, path, reason"""
 _BY_DOT = f"""SELECT t.entry, t.crc FROM {_WANTED} rightfit_outbox AS t
     WHERE t.device_id = wanted.value ->> 0 AND t.counter = wanted.value ->> 1 ORDER BY t.position"""  # noqa: S608
 
