@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import psycopg
@@ -15,7 +14,7 @@ from rightfit_sync.testing.simulation import SCHEMA
 from tests.server.world import Database, create_database
 from tests.simulation.real.ports import RealPorts
 
-_MEMORY = Path("/dev/shm")  # noqa: S108 - files that are made and removed thousands of times.
+_MEMORY = Path("/dev/shm")
 
 
 @pytest.fixture(scope="module")

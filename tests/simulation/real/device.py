@@ -8,7 +8,8 @@ from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any, cast
-from unittest.mock import patch
+
+import pytest
 
 from rightfit_client import opening
 from rightfit_client.connection import connect
@@ -30,7 +31,15 @@ from rightfit_sync.records import Change, Entity, rejected
 from rightfit_sync.replica import Author
 from rightfit_sync.schema.spec import Schema
 from rightfit_sync.store import Key, Rejected, ReplicaState
-from rightfit_sync.testing.simulation.ports import Clock, DiskFullError, Failure, FreshId, Held, Response, Session
+from rightfit_sync.testing.simulation.ports import (
+    Clock,
+    DiskFullError,
+    Failure,
+    FreshId,
+    Held,
+    Response,
+    Session,
+)
 from rightfit_sync.values import Value
 from tests.simulation.real.disk import NAME, Disk, FailingConnection, copied, laid_down, removed
 
@@ -71,7 +80,9 @@ class RealDevice:
             self._connection = FailingConnection(connect(path, read_only=read_only), path.parent)
             return self._connection
 
-        with patch.object(opening, "connect", failing), patch.object(opening, "uuid4", self._fresh_id):
+        with pytest.MonkeyPatch.context() as patches:
+            patches.setattr(opening, "connect", failing)
+            patches.setattr(opening, "uuid4", self._fresh_id)
             self._opened: OpenFile = open_file(
                 self._folder / NAME,
                 self._schema,
@@ -104,9 +115,13 @@ class RealDevice:
 
     # What a person does
 
-    def create(self, key: Key, wanted: Mapping[str, Value], transaction_id: str | None = None) -> Change | None:
+    def create(
+        self, key: Key, wanted: Mapping[str, Value], transaction_id: str | None = None
+    ) -> Change | None:
         """Bring an entity into being."""
-        return self._write(key, lambda _, stamp: changes.create(*key, wanted, stamp, self._schema), transaction_id)
+        return self._write(
+            key, lambda _, stamp: changes.create(*key, wanted, stamp, self._schema), transaction_id
+        )
 
     def edit(self, key: Key, wanted: Mapping[str, Value], transaction_id: str | None = None) -> Change | None:
         """Make the shown entity hold `wanted`."""
@@ -286,16 +301,16 @@ class RealDevice:
     def damage(self, key: Key, *, is_lost: bool) -> bool:
         """Let the stored row of `key` rot, or be lost, behind the SDK's back."""
         where = "WHERE kind = ? AND entity_id = ?"
-        found = self._opened.connection.execute(f"SELECT row FROM rightfit_trunk {where}", key).fetchone()  # noqa: S608
+        found = self._opened.connection.execute(f"SELECT row FROM rightfit_trunk {where}", key).fetchone()
         if found is None:
             return False
         if is_lost:
-            self._opened.connection.execute(f"DELETE FROM rightfit_trunk {where}", key)  # noqa: S608
+            self._opened.connection.execute(f"DELETE FROM rightfit_trunk {where}", key)
         else:
             rotten = bytearray(found[0])
             rotten[len(rotten) // 2] ^= 0x10
             self._opened.connection.execute(
-                f"UPDATE rightfit_trunk SET row = ? {where}",  # noqa: S608
+                f"UPDATE rightfit_trunk SET row = ? {where}",
                 (bytes(rotten), *key),
             )
         return True

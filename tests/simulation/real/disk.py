@@ -51,7 +51,7 @@ class FailingConnection:
         self.failure: Failure | None = None
         self.left: Disk | None = None
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a connection has.
         return getattr(self._connection, name)
 
     def arm(self, failure: Failure | None) -> None:

@@ -1,4 +1,4 @@
-"""Where the devices and authorities of the second mode come from; see `rightfit_sync.testing.simulation.world.Ports`."""
+"""Where devices and authorities of the second mode come from: `rightfit_sync.testing.simulation.world.Ports`."""
 
 from pathlib import Path
 
