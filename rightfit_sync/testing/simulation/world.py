@@ -213,8 +213,14 @@ class World:
     # Writes by name
 
     def name(self, change: Change, write: Write, known_as: str | None = None) -> None:
-        """Remember under which dot and digest a write goes."""
-        self._by_name[change.dot, known_as or digest(change)] = write
+        """Remember under which dot and digest a write goes.
+
+        Who puts an older copy back and does the very same again, at the same time by its clock, has written once.
+        """
+        name = (change.dot, known_as or digest(change))
+        former = self._by_name.setdefault(name, write)
+        if former is not write:
+            self.ledger.arrived_before(write, former)
         self._dots.setdefault(write.number, set()).add(change.dot)
 
     def knows(self, change: Change, known_as: str) -> bool:

@@ -53,13 +53,15 @@ def settle(
         accounts.states.update(verdict.states)
         accounts.problems += [f"{key}: {sentence}" for sentence in verdict.problems]
         accounts.problems += [f"{key}: {sentence}" for sentence in reasons.unexplained_conflicts(verdict)]
-    accounts.problems += orphans(ledger, verdicts, ledger.rules)
+    accounts.problems += orphans(verdicts, ledger.rules)
     accounts.problems += reasons.unexplained_rejections()
     for write in ledger.writes:
-        accounts.problems += _wrong_fate(write, lists, accounts.states, ledger.rewound)
-        if write.fate == "lost" and write.bit & ledger.record(write.key).excused:
+        problems = _wrong_fate(write, lists, accounts.states, ledger.rewound)
+        if (problems or write.fate == "lost") and write.bit & ledger.record(write.key).excused:
             accounts.states["gone with the authority"] += 1
-        elif write.fate == "lost":
+            continue
+        accounts.problems += problems
+        if write.fate == "lost":
             accounts.problems.append(
                 f"{write}: it was acknowledged, somebody still had it, and it never came back"
             )

@@ -37,7 +37,10 @@ class Reasons:
         if write.by_rule or (write.code in write.planted):
             return True
         if write.code == "unknown_reference":
-            return any(self._never_was(target) for target in self._targets(write))
+            # A server answers a reference to what its author may no longer see as one to what never was.
+            return write.who in self._unsighted or any(
+                self._never_was(target) or target in self._unsighted for target in self._targets(write)
+            )
         if write.code == "restricted":
             return write.op in ("delete", "edit") and self._rules.restricts(write.key[0])
         if write.code == "transaction_rejected":
@@ -145,7 +148,7 @@ def _settled(left: Write, right: Write, path: str, writes: list[Write]) -> bool:
     )
 
 
-def orphans(ledger: Ledger, verdicts: Mapping[Key, Verdict], rules: Rules) -> Iterator[str]:
+def orphans(verdicts: Mapping[Key, Verdict], rules: Rules) -> Iterator[str]:
     """Yield a sentence for each living record that refers to a dead one unlisted, or to a living one as an orphan."""
     for key, verdict in verdicts.items():
         if verdict.found.is_deleted:
@@ -153,7 +156,6 @@ def orphans(ledger: Ledger, verdicts: Mapping[Key, Verdict], rules: Rules) -> It
         listed = {path for path, reason in verdict.found.conflicts if reason == "orphan"}
         for name, reference in rules.references(key[0]).items():
             target = (reference["kind"], str(verdict.found.view.get(name)))
-            is_gone = target in verdicts and verdicts[target].found.is_deleted
-            is_gone = is_gone or (target in ledger.records and ledger.records[target].is_purged)
+            is_gone = target[1] != "None" and (target not in verdicts or verdicts[target].found.is_deleted)
             if is_gone != (name in listed):
                 yield f"{key} refers to {target}, which is {'gone' if is_gone else 'there'}; listed: {sorted(listed)}"
