@@ -66,11 +66,11 @@ class ReplicaPort(Protocol):
 
 
 def open_replica(path: Path, *, schema: Schema, url: str, token: str) -> ReplicaPort:
-    """Open the replica at `path`, or make it.
+    """Open the replica at `path`, or make it; it is not expected to outlive the command, and keeps no marker.
 
     Raises `LocalError("no_sdk")` where the client is not installed, and the SDK's own errors.
     """
     if find_spec(SDK.partition(".")[0]) is None:
         raise LocalError("no_sdk", "the client SDK is not installed: pip install 'rightfit-sync[client]'")
     opener: Callable[..., ReplicaPort] = import_module(SDK).Replica.open
-    return opener(path, schema=schema, url=url, token=token)
+    return opener(path, schema=schema, url=url, token=token, marker=None)

@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from rightfit_client.testing import HttpAuthority, problem
 from rightfit_sync.records import rejected
 
 Shell = Callable[..., Result]
+WATCHED_SECONDS_MAX = 60
 
 
 @pytest.fixture
@@ -288,10 +290,14 @@ def test_watching_goes_on_until_somebody_ends_it(at_home: Shell, authority: Http
     command = [sys.executable, "-m", "rightfit_client", "replica", "sync", "--watch", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
         assert watching.stdout is not None
+        # Should it never get there, it is ended, and the test fails rather than wait for ever.
+        end = threading.Timer(WATCHED_SECONDS_MAX, watching.kill)
+        end.start()
         states = iter(json.loads(line)["state"] for line in watching.stdout)
         assert "up_to_date" in states
         os.kill(watching.pid, signal.SIGINT)
         assert watching.wait() == 0
+        end.cancel()
     assert len(authority.memory.held) == 1
 
 

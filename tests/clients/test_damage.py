@@ -285,19 +285,20 @@ def test_F07_a_salvaged_file_works_offline_at_once(whole: Path, authority: HttpA
 
 
 def test_F07_a_damaged_edit_is_not_sent_and_names_the_way_out(whole: Path, authority: HttpAuthority) -> None:
-    connection = sqlite3.connect(whole)
-    (position, blob) = connection.execute("SELECT max(position), entry FROM rightfit_outbox").fetchone()
-    other = blob.replace(b"edit", b"EDIT")
-    connection.execute("UPDATE rightfit_outbox SET entry = ? WHERE position = ?", (other, position))
-    connection.commit()
-    connection.close()
     with Replica.open(whole, token=token_for("dev-a"), transport=authority) as replica:
+        (position, blob) = replica.database.execute(
+            "SELECT max(position), entry FROM rightfit_outbox"
+        ).fetchone()
+        other = blob.replace(b"edit", b"EDIT")
+        replica.database.execute("UPDATE rightfit_outbox SET entry = ? WHERE position = ?", [other, position])
         with pytest.raises(StorageError, match=r"rightfit replica salvage") as refused:
             replica.sync()
         assert refused.value.code == "corrupt"
         assert (replica.status().state, replica.status().code) == ("problem", "corrupt")
         wrong = [finding for finding in replica.examine() if not finding.holds]
         assert wrong[0].check == "outbox and rejected list can be read"
+    with pytest.raises(StorageError, match=r"rightfit replica salvage"):
+        Replica.open(whole)
     saved = Replica.salvage(whole)
     assert saved.edits == EDITS - 1
     assert any("is not what was written" in one for one in saved.unreadable)

@@ -181,6 +181,7 @@ def test_wipe_removes_the_file_unless_edits_would_be_lost(path: Path) -> None:
         replica.wipe()
     assert refused.value.code == "pending_edits"
     assert len(replica.query("note")) == 1
+    path.with_name("a.db-token").write_text("secret")
     replica.wipe(discard_pending=True)
     assert not [
         one for one in path.parent.iterdir() if one.name.startswith("a.db") and not one.name.endswith("-lock")

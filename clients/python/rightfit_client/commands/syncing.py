@@ -19,6 +19,7 @@ from rightfit_client.status import Status
 from rightfit_sync.exchange import Progress, Synced
 
 _REFRESH_BEFORE_SECONDS = 7 * 86_400
+_LOOK_UP_SECONDS = 1.0
 _REMEDIES = {
     "rejected": "look at `rightfit replica rejected`",
     "conflict": "look at `rightfit replica conflicts`",
@@ -116,5 +117,7 @@ def _watch(replica: Replica, *, as_json: bool) -> None:
     replica.on_status(show)
     replica.start()
     with contextlib.suppress(KeyboardInterrupt):
-        threading.Event().wait()
+        # A signal that comes just before a wait begins is only looked at when the wait ends.
+        while not threading.Event().wait(_LOOK_UP_SECONDS):
+            pass
     replica.stop()
