@@ -81,6 +81,7 @@ class World:
         self._time = _BEGINNING
         self._by_name: dict[tuple[Dot, str], Write] = {}
         self._accepted: dict[Dot, Write] = {}
+        self._refused_as: dict[int, Dot] = {}
         self._dots: dict[int, set[Dot]] = {}
         self._links: dict[Key, set[Key]] = {}
         self._by_rule: set[Dot] = set()
@@ -275,12 +276,15 @@ class World:
         elif outcome.is_accepted:
             self._accept(write, change)
         elif outcome.status == "rejected":
+            self._refused_as.setdefault(write.number, change.dot)
             self.ledger.rejected(write, outcome.code, by_rule=change.dot in self._by_rule)
         else:
             self.ledger.voided(write)
 
     def _accept(self, write: Write, change: Change) -> None:
-        self.ledger.accepted(write)
+        # A late request may bring it under a former name, after it was refused under a later one: both are told.
+        was_refused_as = self._refused_as.get(write.number, change.dot)
+        self.ledger.accepted(write, is_other_name=was_refused_as != change.dot)
         self._accepted[change.dot] = write
         for path in write.values:
             self.counts["policies"][self.ledger.rules.of(write.key[0], path).word] += 1

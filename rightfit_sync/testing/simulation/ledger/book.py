@@ -158,10 +158,10 @@ class Ledger:
 
     # What the authority says
 
-    def accepted(self, write: Write) -> None:
-        """The authority took it in."""
+    def accepted(self, write: Write, *, is_other_name: bool = False) -> None:
+        """The authority took it in; `is_other_name`: under another name than it was refused under before."""
         # A restored authority does not know that it had refused it; its author is told both.
-        write.is_told_twice |= write.was_refused and self.life > 0
+        write.is_told_twice |= write.was_refused and (self.life > 0 or is_other_name)
         write.fate, write.code = "accepted", ""
         self.record(write.key).taken |= write.bit
 
