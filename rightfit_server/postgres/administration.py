@@ -9,6 +9,7 @@ yet.
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from hashlib import blake2b
 from secrets import token_hex
 from uuid import uuid4
 
@@ -160,7 +161,9 @@ def _set_tags(connection: Connection, tenant_id: str, subject_id: str, tags: Col
     ).fetchone()
     if found is None:
         raise LocalError("unknown_tenant", f"there is no tenant {tenant_id!r}", "tenant_id")
-    seq, chain = found[0], chained(found[1], found[0], ())
+    # A restored server may grant something else under the same number: the chain must tell the two apart.
+    granted = blake2b(msgspec.json.encode(sorted(set(tags))), digest_size=16).hexdigest()
+    seq, chain = found[0], chained(found[1], found[0], [("", subject_id, granted)])
     connection.execute("UPDATE app.tenants SET chain = %s WHERE tenant_id = %s", (chain, tenant_id))
     connection.execute(
         "INSERT INTO app.commits (tenant_id, seq, chain) VALUES (%s, %s, %s)", (tenant_id, seq, chain)

@@ -285,3 +285,22 @@ async def work(
         if random.random() < 0.4:
             await phone.heal()
     return written
+
+
+async def test_F08_a_grant_in_the_place_of_a_lost_one_is_another_past(
+    database: Database, keep: Callable[[], str]
+) -> None:
+    """A grant is a commit without rows: by their numbers alone, two of them look alike."""
+    async with serving(database) as world:
+        office, tablet, carl = await crew(world)
+    backup = keep()
+    async with served(database, office, carl) as world:
+        world.grant("carl", ["contractor:carl", "contractor:dora"])
+        await heal(carl)
+    put_back(database, backup, is_noticed=False)
+    async with served(database, office, tablet, carl) as world:
+        world.grant("carl", ["contractor:carl", "office"])
+        await heal(carl, office, tablet)
+        assert carl.held() == office.held()
+        assert len(epochs(database)) == 2
+    check(database)
