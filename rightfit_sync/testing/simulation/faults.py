@@ -24,6 +24,7 @@ from rightfit_sync.testing.simulation.wire import (
     deliver,
     deliver_stray,
     look,
+    lose,
     lose_answer,
     receive,
     restart,
@@ -182,6 +183,11 @@ def restored(world: World, _phone: Phone, random: Random) -> None:
         f"the authority is restored to an older state, and {'says so' if is_told else 'nobody says so'}"
     )
     world.watch()
+    # No connection outlives the server: what is on the wire towards it is lost.
+    world.strays.clear()
+    for one in world.phones:
+        if one.line.call is not None and one.line.answer is None:
+            lose(world, one)
     world.authority.restore(disk, is_told=is_told)
     world.lives += 1
     world.ledger.authority_put_back(kept, world.lives)
