@@ -75,6 +75,19 @@ def test_the_loop_backs_off_and_a_poke_wakes_it(replica: Replica, authority: Htt
     assert replica.status().pending == 0
 
 
+def test_the_loop_tries_again_by_itself_after_what_a_sync_could_not_mend(
+    replica: Replica, authority: HttpAuthority
+) -> None:
+    broken = Until(replica, lambda status: status.state == "needs_repair")
+    mended = Until(replica, lambda status: status.state == "up_to_date" and status.last_synced_at is not None)
+    authority.refuse(problem(403, "wrong_device"))
+    replica.insert("work_order", title="x")
+    replica.start()
+    broken.wait()
+    mended.wait()
+    assert replica.status().pending == 0
+
+
 @pytest.mark.anyio
 async def test_an_edit_does_not_end_a_pause_that_the_authority_asked_for() -> None:
     def nothing() -> Any:  # noqa: ANN401 - it is never called.
