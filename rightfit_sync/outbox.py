@@ -72,13 +72,15 @@ class Fold(msgspec.Struct, frozen=True):
     """A view in the making: what `view_of` shows, and what the next entry goes on from.
 
     `texts` are the siblings of the frozen paths, `seen` the version vector that every one of them shows (None:
-    nothing is frozen), `own` the device ids that the entries were written under.
+    nothing is frozen), `own` the device ids that the entries were written under, `skipped` the dots of those that are
+    not shown because they build on a lost one.
     """
 
     entity: Entity | None
     texts: Mapping[str, Sequence[Sibling]] = {}
     seen: Mapping[str, int] | None = None
     own: frozenset[str] = frozenset()
+    skipped: frozenset[Dot] = frozenset()
 
 
 def fold(
@@ -94,16 +96,19 @@ def fold(
 def go_on(folded: Fold, entries: Iterable[Entry], schema: Schema, lost: frozenset[Dot]) -> Fold:
     """Return `folded` with further entries on top.
 
-    An entry that builds on a lost dot is not shown: it will be rejected by name as well.
+    An entry that builds on a lost dot is not shown: it will be rejected by name as well, and so is lost itself to those
+    that come after it.
     """
     for entry in entries:
-        change = entry.change
-        entity, outcome = apply(folded.entity, trimmed(change, folded.entity, lost), schema)
-        if outcome.status != "rejected":
-            kind = schema.kinds.get(change.kind)
-            folded = replace(folded, entity=entity, own=folded.own | {change.dot.device_id})
-            if kind is not None:
-                folded = _with_texts(folded, entry, kind)
+        change, gone = entry.change, lost | folded.skipped
+        entity, outcome = apply(folded.entity, trimmed(change, folded.entity, gone), schema)
+        if outcome.status == "rejected":
+            folded = replace(folded, skipped=folded.skipped | {change.dot})
+            continue
+        kind = schema.kinds.get(change.kind)
+        folded = replace(folded, entity=entity, own=folded.own | {change.dot.device_id})
+        if kind is not None:
+            folded = _with_texts(folded, entry, kind)
     return folded
 
 

@@ -174,8 +174,9 @@ class Reconciliation:
             offers=offers,
         )
         if self._latest is None:
-            self._tags = response.tags
             self._core.take_authority(response.kinds, response.epoch)
+        # Rows may have come through a tag that was held for a moment only: the next page says what to evict.
+        self._tags = sorted({*self._tags, *response.tags})
         self._latest = response
         return response
 
