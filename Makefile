@@ -20,6 +20,7 @@ SLOW := tests/simulation/test_seeds.py tests/simulation/test_apart.py tests/plan
 
 # What `make simulate` plays, and where `make simulate-long` keeps what is done.
 SEEDS ?= 2000
+OPS ?= 500
 LONG_SEEDS ?= 20000
 LONG_STATE ?= build/simulate.jsonl
 
@@ -106,8 +107,8 @@ laws: setup ## The laws on 1,000 examples each, histories, power cuts and proofs
 	HYPOTHESIS_PROFILE=ci $(BIN)/pytest --quiet --numprocesses 2 --dist loadgroup --timeout 600 tests/properties $(SLOW)
 
 .PHONY: simulate
-simulate: setup ## Try to lose an edit: SEEDS histories of 500 operations in memory, 100 of 200 on SQLite and PostgreSQL
-	$(BIN)/rightfit simulate --seeds $(SEEDS) --ops 500 --jobs 2
+simulate: setup ## Try to lose an edit: SEEDS histories of OPS operations in memory, 100 of 200 on SQLite and PostgreSQL
+	$(BIN)/rightfit simulate --seeds $(SEEDS) --ops $(OPS) --jobs 2
 	RIGHTFIT_REAL_SEEDS=100 $(BIN)/pytest --quiet --numprocesses 2 --timeout 1200 tests/simulation/real
 
 .PHONY: simulate-long
