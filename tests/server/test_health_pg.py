@@ -27,7 +27,7 @@ async def test_alive_and_ready(world: World) -> None:
     assert (await world.http.get("/health/ready")).json() == {"status": "ready"}
 
 
-async def test_while_the_database_is_gone_everything_says_come_back(reachable_directory: Path) -> None:
+async def test_F15_while_the_database_is_gone_everything_says_come_back(reachable_directory: Path) -> None:
     with start_postgres(reachable_directory / "pg", durable=False) as server:
         create_database(server, "gone")
         database = Database(server, "gone")
@@ -58,7 +58,7 @@ async def test_while_the_database_is_gone_everything_says_come_back(reachable_di
             assert phone.held() == {("job", "j1")}
 
 
-async def test_a_pool_that_is_used_up_says_come_back(world: World) -> None:
+async def test_F15_a_pool_that_is_used_up_says_come_back(world: World) -> None:
     phone = world.office()
     pool = world.services.storage._pool  # type: ignore[attr-defined]
     held = [await pool.getconn() for _ in range(4)]
@@ -71,7 +71,7 @@ async def test_a_pool_that_is_used_up_says_come_back(world: World) -> None:
     assert (await phone.post("/v1/sync", SyncRequest(1, 1))).status_code == 200
 
 
-async def test_a_statement_that_takes_too_long_is_ended(database: Database) -> None:
+async def test_F15_a_statement_that_takes_too_long_is_ended(database: Database) -> None:
     async with serving(database, statement_timeout_seconds=0.2) as world:
         phone = world.office()
         phone.create(("job", "j1"), {"title": "x"})
