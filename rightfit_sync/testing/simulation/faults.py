@@ -148,6 +148,7 @@ def _clone(world: World, phone: Phone, random: Random) -> None:
     world.ledger.screen_put_back(name, world.ledger.screen_copy(phone.name))
     world.retried |= {(name, *one[1:]): write for one, write in world.retried.items() if one[0] == phone.name}
     world.add(twin)
+    world.unsighted.update({name} if phone.name in world.unsighted else ())
     world.happened("F05")
     world.rewind(twin)
     world.rewind(phone)

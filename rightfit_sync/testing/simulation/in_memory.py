@@ -37,6 +37,8 @@ from rightfit_sync.testing.simulation.ports import (
 from rightfit_sync.values import Value
 
 _DAMAGE = "damaged"
+_UNMARKED = ("0", "4")
+"""Tokens of phones that keep no marker outside of backups end so: others tell an older copy when they open it."""
 
 
 class InMemoryDevice:
@@ -172,11 +174,19 @@ class InMemoryDevice:
         """Replace the disk."""
         self._store = FailingStore.holding(cast("FailingStore", backup))
         self._device.restart(self._store)
+        self.look_at_marker()
 
     def clone(self, clock: Clock, fresh_id: FreshId) -> "InMemoryDevice":
         """Return another device with a copy of the disk."""
         store = FailingStore.holding(self._store)
-        return InMemoryDevice(self.token, self.schema, self._subject, clock, fresh_id, store)
+        twin = InMemoryDevice(self.token, self.schema, self._subject, clock, fresh_id, store)
+        twin.look_at_marker()
+        return twin
+
+    def look_at_marker(self) -> None:
+        """Compare the disk, just replaced, with the marker that some phones keep outside of it: it is an older copy."""
+        if not self.token.endswith(_UNMARKED):
+            self._device.core.take_new_id()
 
     def damage(self, key: Key, *, is_lost: bool) -> bool:
         """Let the stored row of `key` rot, or be lost."""

@@ -279,6 +279,7 @@ class World:
             self._refused_as.setdefault(write.number, change.dot)
             self.ledger.rejected(write, outcome.code, by_rule=change.dot in self._by_rule)
         else:
+            self._refused_as.setdefault(write.number, change.dot)
             self.ledger.voided(write)
 
     def _accept(self, write: Write, change: Change) -> None:

@@ -105,13 +105,17 @@ class Reasons:
             # Only who writes at the item itself settles whether it is there.
             deciders = [one for one in writes if path in one.values]
             writes = [*writes, *(one for name in inside for one in verdict.touching(name))]
-            return verdict.record.is_joined or any(
-                not _settled(left, right, path, deciders)
-                for left in deciders
-                for right in writes
-                if left is not right and left.removes(path) and _are_rivals(left, right, path)
+            return (
+                verdict.record.is_joined
+                or self._has_refused(verdict, path)
+                or any(
+                    not _settled(left, right, path, deciders)
+                    for left in deciders
+                    for right in writes
+                    if left is not right and left.removes(path) and _are_rivals(left, right, path)
+                )
             )
-        if verdict.record.is_joined or not rule.is_known:
+        if verdict.record.is_joined or not rule.is_known or self._has_refused(verdict, path):
             return True
         if rule.word == "once" and any(
             not same(writes[0].values[path], one.values.get(path)) for one in writes[1:]
@@ -123,6 +127,11 @@ class Reasons:
             for right in writes[place + 1 :]
             if _are_rivals(left, right, path)
         )
+
+    @staticmethod
+    def _has_refused(verdict: Verdict, path: str) -> bool:
+        """Whether some write there was given up or refused: who saw it, or built on it, did not see what stands."""
+        return any(one.was_refused and one.touches(path) for one in verdict.record.writes)
 
     def _wrong_invariants(self, verdict: Verdict) -> Iterator[str]:
         found = verdict.found
