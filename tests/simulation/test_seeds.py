@@ -22,12 +22,14 @@ def report() -> Report:
     return Report()
 
 
+@pytest.mark.xdist_group("seeds")
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_F01_to_F13_lose_nothing_and_everybody_agrees(first: int, report: Report) -> None:
     for seed in range(first, first + CHUNK):
         report.add(good(run(seed, OPS)))
 
 
+@pytest.mark.xdist_group("seeds")
 def test_every_fault_policy_and_outcome_has_happened(report: Report) -> None:
     if report.seeds == 0:
         pytest.skip("the histories were played elsewhere")
