@@ -7,6 +7,7 @@ from rightfit_sync import Change, Dot, Schema
 from rightfit_sync.ingest.snapshot import Pushed
 from rightfit_sync.records import Alias, digest
 from rightfit_sync.testing.authority import MemoryAuthority
+from rightfit_sync.testing.device import MemoryDevice
 
 SCHEMA = msgspec.convert(
     {"schema_version": 1, "kinds": {"item": {"fields": {"name": {"type": "str"}}, "audience": ["all"]}}},
@@ -49,3 +50,18 @@ def test_a_change_that_two_clones_renamed_is_accepted_once() -> None:
     assert push(authority, replace(original, dot=Dot("b", 1), was=was)) == "applied"
     assert push(authority, replace(original, dot=Dot("c", 1), was=was)) == "duplicate"
     assert push(authority, original) == "duplicate"
+
+
+def test_F02_who_deletes_what_it_said_again_under_another_id_has_seen_it() -> None:
+    authority = world()
+    authority.grant("everybody", ["all"])
+    device = MemoryDevice("a", SCHEMA)
+    device.create(("item", "1"), {"name": "ours"})
+    request = device.request()
+    device.edit(("item", "1"), {"name": "mine"})
+    device.delete(("item", "1"))
+    authority.sync("a", request, 1)
+    device.core.take_new_id()
+    device.sync(authority, 2)
+    assert not authority.conflicts(("item", "1"))
+    assert device.view(("item", "1")) == {}
