@@ -162,7 +162,7 @@ class _Ingest:
         if answer is not None:
             return answer
         clamped = replace(
-            trimmed(replace(change, base=self._base(change)), before, self._absent),
+            trimmed(replace(change, base=self._base(change, before)), before, self._absent),
             patches=self._renamed(change.patches),
             written_at=min(change.written_at, self._now),
         )
@@ -219,14 +219,15 @@ class _Ingest:
             for path, patch in patches.items()
         }
 
-    def _base(self, change: Change) -> Mapping[str, int]:
+    def _base(self, change: Change, before: Entity | None) -> Mapping[str, int]:
         """Return `base` with what its author saw under another dot named as it was accepted, too.
 
-        That is the dot of a duplicate, and for a restore that of a delete which was said again after the authority
-        had been restored.
+        That is the dot of a duplicate (whoever says a change again knows it, and all that its replica had written
+        before it), and for a restore that of a delete which was said again after the authority had been restored.
         """
         base = change.base
-        seen = [self._twins.get(Dot(device_id, counter)) for device_id, counter in base.items()]
+        known = {} if before is None else before.version_vector
+        seen = [twin for dot, twin in self._twins.items() if includes(base, dot) and includes(known, twin)]
         if change.op == "restore":
             seen += [
                 again.dot
@@ -234,8 +235,7 @@ class _Ingest:
                 if again.op == "delete" and again.entity_id == change.entity_id and includes(base, former)
             ]
         for dot in seen:
-            if dot is not None:
-                base = merge(base, {dot.device_id: dot.counter})
+            base = merge(base, {dot.device_id: dot.counter})
         return base
 
     def _refusal(self, before: Entity | None, change: Change) -> Outcome | None:

@@ -3,9 +3,9 @@
 import msgspec
 from msgspec.structs import replace
 
-from rightfit_sync import Change, Dot, Schema
+from rightfit_sync import Change, Dot, Entity, Outcome, Schema
 from rightfit_sync.ingest.snapshot import Pushed
-from rightfit_sync.records import Alias, digest
+from rightfit_sync.records import Alias, digest, rejected
 from rightfit_sync.testing.authority import MemoryAuthority
 from rightfit_sync.testing.device import MemoryDevice
 
@@ -52,12 +52,17 @@ def test_a_change_that_two_clones_renamed_is_accepted_once() -> None:
     assert push(authority, original) == "duplicate"
 
 
+def _no_edits(_subject: str, _entity: Entity | None, change: Change) -> Outcome | None:
+    return rejected("no_edits", "not here") if change.op == "edit" else None
+
+
 def test_F02_who_deletes_what_it_said_again_under_another_id_has_seen_it() -> None:
     authority = world()
     authority.grant("everybody", ["all"])
     device = MemoryDevice("a", SCHEMA)
     device.create(("item", "1"), {"name": "ours"})
     request = device.request()
+    authority.authorize = _no_edits
     device.edit(("item", "1"), {"name": "mine"})
     device.delete(("item", "1"))
     authority.sync("a", request, 1)
