@@ -70,7 +70,7 @@ class Reasons:
         if record is None or record.was_purged or record.was_lost:
             return True
         creates = [one for one in record.writes if one.op == "create"]
-        return not any(one.fate in ("accepted", "duplicate") for one in creates)
+        return not any(one.fate in ("accepted", "duplicate") and not one.was_refused for one in creates)
 
     def _is_out_of_sight(self, write: Write) -> bool:
         return write.key in self._unsighted or write.who in self._unsighted

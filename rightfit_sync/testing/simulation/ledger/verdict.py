@@ -112,9 +112,13 @@ class Verdict:
     # Sums, sets, texts
 
     def _is_beyond_sums(self, path: str, writes: Sequence[Write]) -> bool:
-        """Whether a person has settled it, or emptied it: then the last word counts, not the sum."""
+        """Whether a person has settled it, or emptied it: then the last word counts, not the sum.
+
+        So it does where a screen had counted something twice, because a retry turned out to have arrived before.
+        """
+        again = any(one.fate == "duplicate" and path in one.values for one in self.record.writes)
         plain = all(number(one.values[path]) is not None and one.op != "resolve" for one in writes)
-        return not plain or len(self.touching(path)) > len(writes)
+        return again or not plain or len(self.touching(path)) > len(writes)
 
     def _wrong_count(self, path: str, writes: Sequence[Write]) -> Iterator[str]:
         kept = self.found.fields.get(path, ())
@@ -192,7 +196,8 @@ class Verdict:
     ) -> Iterator[str]:
         found = self.found
         by_rule = self._rules.kind(self.key[0]).get("on_delete_conflict") == "delete"
-        frozen = any(one.seen_in_text for one in current)
+        # A text that stood still, and a write that was refused once, were not seen although they were on the screen.
+        frozen = any(one.seen_in_text for one in current) or any(one.was_refused for one in self._writes)
         if found.is_deleted and (not deletes or (disputed and not by_rule)):
             why = [str(one) for one in current if one.op == "restore"] + list(unseen)
             yield f"it is deleted, in spite of {why}"
