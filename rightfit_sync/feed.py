@@ -19,7 +19,7 @@ GENESIS = "0" * 32
 """The chain hash of a tenant that has committed nothing."""
 
 
-class Row(msgspec.Struct, frozen=True, omit_defaults=True):
+class Row(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One entity as the authority has it.
 
     `tags` are those of its audience that the subject holds, `orphans` the paths of its references whose target is
@@ -35,7 +35,7 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     seal: bytes = b""
 
 
-class Evicted(msgspec.Struct, frozen=True):
+class Evicted(msgspec.Struct, frozen=True, gc=False):
     """An entity that left the subject's audience in the commit `seq`: to be forgotten, not mourned."""
 
     seq: int
@@ -43,7 +43,7 @@ class Evicted(msgspec.Struct, frozen=True):
     entity_id: str
 
 
-class Page(msgspec.Struct, frozen=True, omit_defaults=True):
+class Page(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A piece of the feed.
 
     `cursor` is where the next one begins (and proof of how far the authority had come), `more` whether there is one

@@ -29,14 +29,14 @@ from rightfit_sync.records import Change, Entity, Outcome, Sibling
 from rightfit_sync.schema.spec import KindSpec, Schema
 
 
-class RunStart(msgspec.Struct, frozen=True):
+class RunStart(msgspec.Struct, frozen=True, gc=False):
     """What the trunk showed at a text path, and its version vector, when a run of own patches began."""
 
     siblings: Sequence[Sibling]
     version_vector: Mapping[str, int]
 
 
-class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One change in the outbox.
 
     `digest` is that of the form first made durable and never changes; `outcome` is the
@@ -57,7 +57,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.outcome is None
 
 
-class Shown(msgspec.Struct, frozen=True, omit_defaults=True):
+class Shown(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What the app sees of one entity (None: nothing), and the `base` that its next change may name.
 
     `frozen` are the text paths that stand still, because a run of own patches is open there.
@@ -68,7 +68,7 @@ class Shown(msgspec.Struct, frozen=True, omit_defaults=True):
     frozen: frozenset[str] = frozenset()
 
 
-class Fold(msgspec.Struct, frozen=True):
+class Fold(msgspec.Struct, frozen=True, gc=False):
     """A view in the making: what `view_of` shows, and what the next entry goes on from.
 
     `texts` are the siblings of the frozen paths, `seen` the version vector that every one of them shows (None:

@@ -2,7 +2,8 @@
 
 `msgspec.convert(obj, Change)` and `msgspec.to_builtins(entity)` read and write that JSON; MessagePack has the
 same keys. Keys that section 10 does not show (`was`, `ops`, ...) are absent unless they say something. All records
-are frozen: lists inside them are never changed in place.
+are frozen: lists inside them are never changed in place. So no record is ever part of a cycle, and the garbage
+collector is told not to look at them (`gc=False`): a page makes tens of thousands.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ APPLIED: frozenset[OutcomeStatus] = frozenset({"applied", "merged", "conflicted"
 """Outcomes of changes that an entity is made of; a duplicate is in it under another dot."""
 
 
-class Patch(msgspec.Struct, frozen=True, omit_defaults=True):
+class Patch(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One path's part of a change.
 
     `value` is what the writer wants, `base` what it saw there (the common ancestor; absent in creates and where
@@ -45,14 +46,14 @@ class Patch(msgspec.Struct, frozen=True, omit_defaults=True):
         return () if self.replaces is UNSET else self.replaces
 
 
-class Alias(msgspec.Struct, frozen=True, array_like=True):
+class Alias(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The former name of a change that was given a new dot: `[dot, digest]`."""
 
     dot: Dot
     digest: str
 
 
-class Change(msgspec.Struct, frozen=True):
+class Change(msgspec.Struct, frozen=True, gc=False):
     """What one device did to one entity at one moment.
 
     `base` is the version vector that the writer's screen showed, `written_at` milliseconds since 1970 UTC (for
@@ -77,7 +78,7 @@ class Change(msgspec.Struct, frozen=True):
     cascade_of: Sequence[str] | UnsetType = UNSET
 
 
-class Sibling(msgspec.Struct, frozen=True):
+class Sibling(msgspec.Struct, frozen=True, gc=False):
     """One of the concurrent values of a field, with every dot that went into it.
 
     `resolved` says that a resolution put it there and no edit has replaced it since. Where only some of the dots
@@ -95,7 +96,7 @@ class Sibling(msgspec.Struct, frozen=True):
         return max(dot.written_at for dot in self.dots)
 
 
-class LifeRecord(msgspec.Struct, frozen=True):
+class LifeRecord(msgspec.Struct, frozen=True, gc=False):
     """A delete or a restore, with the version vector that its author had seen."""
 
     op: Literal["delete", "restore"]
@@ -105,7 +106,7 @@ class LifeRecord(msgspec.Struct, frozen=True):
     cascade_of: Sequence[str] | UnsetType = UNSET
 
 
-class Entity(msgspec.Struct, frozen=True):
+class Entity(msgspec.Struct, frozen=True, gc=False):
     """One record as one replica holds it: siblings per path, life records, and what is included in them."""
 
     kind: str
@@ -115,7 +116,7 @@ class Entity(msgspec.Struct, frozen=True):
     life: Sequence[LifeRecord] = []
 
 
-class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
+class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What became of one change; the authority keeps it as the change's receipt.
 
     `conflicted` lists `paths` (a field's path, an invariant's name, or `conflicts.LIFE_PATH`), and for texts a merged

@@ -15,7 +15,7 @@ AUTHORITY_PREFIX = "server:"
 """Device ids that begin with this belong to the authority; the rest of the id is its epoch."""
 
 
-class Dot(msgspec.Struct, frozen=True, array_like=True, order=True):
+class Dot(msgspec.Struct, frozen=True, array_like=True, order=True, gc=False):
     """The name of one change."""
 
     device_id: str
@@ -25,7 +25,7 @@ class Dot(msgspec.Struct, frozen=True, array_like=True, order=True):
         return f"{self.device_id}:{self.counter}"
 
 
-class WrittenDot(msgspec.Struct, frozen=True, array_like=True, order=True):
+class WrittenDot(msgspec.Struct, frozen=True, array_like=True, order=True, gc=False):
     """A dot as a sibling holds it, with `written_at` in milliseconds since 1970 UTC (display only)."""
 
     device_id: str

@@ -20,14 +20,14 @@ What a subject may not even see is answered as if it did not exist (`unknown_ent
 """
 
 
-class Pushed(msgspec.Struct, frozen=True):
+class Pushed(msgspec.Struct, frozen=True, gc=False):
     """One change as a device sends it: with the digest of the form that it first made durable."""
 
     change: Change
     digest: str
 
 
-class Receipt(msgspec.Struct, frozen=True):
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """The authority's answer to one dot, kept for ever with the change's digest."""
 
     dot: Dot
@@ -75,7 +75,7 @@ class NeedMore(msgspec.Struct, frozen=True):
     referrers: Sequence[Key] = ()
 
 
-class Recorded(msgspec.Struct, frozen=True):
+class Recorded(msgspec.Struct, frozen=True, gc=False):
     """One change with its outcome: a row of the history, accepted or not.
 
     An accepted change stands as it was applied (`written_at` clamped to the authority's clock, `base` without rejected
