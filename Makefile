@@ -24,6 +24,10 @@ OPS ?= 500
 LONG_SEEDS ?= 20000
 LONG_STATE ?= build/simulate.jsonl
 
+# What `make bench` measures with: docs/explanation/performance.md.
+RECORDS ?= 10000
+ROUNDS ?= 5
+
 # Programs of the oldest PostgreSQL that is supported, as Debian installs them.
 OLDEST ?= /usr/lib/postgresql/15/bin
 # More arguments for pytest, such as: make tests ARGS="-k F02 -x"
@@ -127,6 +131,10 @@ proofs: setup ## Texts and the feed at full size: TP1 to 4 code points, 200 hist
 .PHONY: planted
 planted: setup ## Plant every bug of tests/planted in a copy of the source; the simulator must find each
 	RIGHTFIT_PLANTED=all $(BIN)/pytest --quiet --numprocesses 2 --timeout 900 tests/planted
+
+.PHONY: bench
+bench: setup ## Measure: W1 to W8 against the limits, ROUNDS rounds of RECORDS records
+	$(BIN)/python -m benchmarks --records $(RECORDS) --rounds $(ROUNDS)
 
 .PHONY: oldest
 oldest: setup ## What SQL does, on the oldest PostgreSQL that is supported, where it is installed
