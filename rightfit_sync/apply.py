@@ -10,11 +10,13 @@ Source: docs/explanation/semantics.md, section 4.
 from collections.abc import Sequence
 from typing import cast
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from rightfit_sync import text
 from rightfit_sync.admission import check
 from rightfit_sync.causality.dot import WrittenDot
+from rightfit_sync.causality.twins import closed
 from rightfit_sync.causality.version_vector import advance, includes
 from rightfit_sync.field import FieldOp, How, less_dots, merge_field
 from rightfit_sync.invariants import broken
@@ -22,7 +24,7 @@ from rightfit_sync.life import LIFE_PATH, delete_conflict, with_record
 from rightfit_sync.limits import SIBLINGS_PER_FIELD_MAX
 from rightfit_sync.merge.registry import rules_of
 from rightfit_sync.paths import is_inside
-from rightfit_sync.records import Change, Entity, LifeRecord, Outcome, Patch, Sibling, rejected
+from rightfit_sync.records import Change, Entity, LifeRecord, Named, Outcome, Patch, Sibling, rejected
 from rightfit_sync.schema.spec import KindSpec, Schema
 from rightfit_sync.values import Value, one_spelling
 from rightfit_sync.view import values
@@ -41,7 +43,7 @@ def apply(entity: Entity | None, change: Change, schema: Schema) -> tuple[Entity
     """
     if change.op == "void":
         return entity, VOID
-    if entity is not None and change.dot.counter > 0 and includes(entity.version_vector, change.dot):
+    if entity is not None and _is_in(entity, change):
         return entity, DUPLICATE
     refused = check(entity, change, schema)
     if refused is not None:
@@ -59,6 +61,7 @@ def apply(entity: Entity | None, change: Change, schema: Schema) -> tuple[Entity
         version_vector=advance(known.version_vector, change.dot),
         fields=draft.fields,
         life=_life(known, change),
+        aliases=_aliases(known, change),
     )
     outcome = draft.outcome(after, change)
     return (entity, outcome) if outcome.status == "rejected" else (after, outcome)
@@ -74,7 +77,20 @@ def _life(entity: Entity, change: Change) -> Sequence[LifeRecord]:
         written_at=change.written_at,
         cascade_of=change.cascade_of,
     )
-    return with_record(entity.life, record)
+    return with_record(entity.life, record, entity.twins)
+
+
+def _is_in(entity: Entity, change: Change) -> bool:
+    """Whether `change` is part of `entity`, under its own dot or another one."""
+    if change.dot.counter > 0 and includes(entity.version_vector, change.dot):
+        return True
+    return change.was is not UNSET and any(one.was == change.was for one in entity.named)
+
+
+def _aliases(entity: Entity, change: Change) -> Sequence[Named] | UnsetType:
+    if change.was is UNSET:
+        return entity.aliases
+    return sorted([*entity.named, Named(change.dot, change.was)])
 
 
 def final_value(patch: Patch) -> Value:
@@ -89,6 +105,7 @@ class _Draft:
 
     def __init__(self, entity: Entity, kind: KindSpec) -> None:
         self.fields: dict[str, Sequence[Sibling]] = dict(entity.fields)
+        self._twins = entity.twins
         self._kind = kind
         self._hows: set[How] = set()
         self._paths: list[str] = []
@@ -96,6 +113,8 @@ class _Draft:
 
     def patch(self, path: str, patch: Patch, change: Change) -> None:
         """Take in one patch of `change`."""
+        if self._twins and patch.replaced:
+            patch = replace(patch, replaces=closed(patch.replaced, self._twins))
         policy = rules_of(self._kind).policy(path)
         dot = WrittenDot(change.dot.device_id, change.dot.counter, change.written_at)
         value = final_value(patch)

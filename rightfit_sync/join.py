@@ -9,29 +9,37 @@ three joins; which dots are shown never does.) The rules:
 - drop siblings left empty, and siblings whose dots are a subset of another's;
 - of equal dot sets with different values keep the greatest `(written_at, canonical value)`;
 - drop a life record whose dot the other side knows and no longer holds;
-- the version vectors: the maximum.
+- the version vectors: the maximum; the aliases: all of them.
+
+A change that has several dots (see `Entity.aliases`) is known, shown and told by any of them.
 
 Source: docs/explanation/semantics.md, section 8.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from msgspec import UNSET
+from msgspec.structs import replace
+
 from rightfit_sync.causality.dot import Dot, WrittenDot
-from rightfit_sync.causality.version_vector import includes, merge
+from rightfit_sync.causality.twins import Twins, chief, sees
+from rightfit_sync.causality.version_vector import merge
 from rightfit_sync.field import resolution_dots, sorted_siblings, with_dots
-from rightfit_sync.records import Entity, LifeRecord, Sibling
+from rightfit_sync.records import Entity, LifeRecord, Sibling, twins_of
 from rightfit_sync.values import canonical
 
-_Names = frozenset[tuple[str, int]]
+_Names = frozenset[Dot]
 
 
 def join(left: Entity, right: Entity) -> Entity:
     """Return the entity that includes everything that either side includes."""
     if (left.kind, left.entity_id) != (right.kind, right.entity_id):
         raise ValueError(f"cannot join {left.kind} {left.entity_id} with {right.kind} {right.entity_id}")
+    named = sorted({*left.named, *right.named})
+    twins = twins_of(named)
     fields: dict[str, Sequence[Sibling]] = {}
     for path in sorted({*left.fields, *right.fields}):
-        siblings = _join_field(left.fields.get(path, ()), right.fields.get(path, ()), left, right)
+        siblings = _join_field(left, right, path, twins)
         if siblings:
             fields[path] = siblings
     return Entity(
@@ -39,64 +47,84 @@ def join(left: Entity, right: Entity) -> Entity:
         entity_id=left.entity_id,
         version_vector=merge(left.version_vector, right.version_vector),
         fields=fields,
-        life=_join_life(left, right),
+        life=_join_life(left, right, twins),
+        aliases=named or UNSET,
     )
 
 
-def _join_field(
-    ours: Sequence[Sibling], theirs: Sequence[Sibling], left: Entity, right: Entity
-) -> list[Sibling]:
+def _join_field(left: Entity, right: Entity, path: str, twins: Twins) -> list[Sibling]:
+    ours, theirs = left.fields.get(path, ()), right.fields.get(path, ())
     kept = [
-        *_still_shown(ours, theirs, right.version_vector),
-        *_still_shown(theirs, ours, left.version_vector),
+        *_still_shown(ours, theirs, right.version_vector, twins),
+        *_still_shown(theirs, ours, left.version_vector, twins),
     ]
     greatest: dict[_Names, Sibling] = {}
     for sibling in kept:
-        names = _names(sibling.dots)
+        names = _names([sibling], twins)
         known = greatest.get(names)
-        greatest[names] = sibling if known is None else _greater(known, sibling)
+        greatest[names] = sibling if known is None else _greater(known, sibling, twins)
     return sorted_siblings(
         [sibling for names, sibling in greatest.items() if not any(names < others for others in greatest)]
     )
 
 
 def _still_shown(
-    ours: Sequence[Sibling], theirs: Iterable[Sibling], known: Mapping[str, int]
+    ours: Sequence[Sibling], theirs: Iterable[Sibling], known: Mapping[str, int], twins: Twins
 ) -> list[Sibling]:
-    shown = _names(dot for sibling in theirs for dot in sibling.dots)
+    shown = _names(theirs, twins)
     kept = []
     for sibling in ours:
         dots = [
-            dot
-            for dot in sibling.dots
-            if known.get(dot.device_id, 0) < dot.counter or (dot.device_id, dot.counter) in shown
+            dot for dot in sibling.dots if chief(dot.dot, twins) in shown or not sees(known, dot.dot, twins)
         ]
         if dots:
             kept.append(sibling if len(dots) == len(sibling.dots) else with_dots(sibling, dots))
     return kept
 
 
-def _greater(left: Sibling, right: Sibling) -> Sibling:
+def _greater(left: Sibling, right: Sibling, twins: Twins) -> Sibling:
+    """Return one sibling for two of the same changes; a change under two dots keeps its chief one of them."""
     by = {*resolution_dots(left), *resolution_dots(right)}
     value = max(left, right, key=_join_order).value
-    dots = [max(pair) for pair in zip(sorted(left.dots), sorted(right.dots), strict=True)]
-    joined = Sibling(value=value, dots=dots, resolved=bool(by), resolved_by=sorted(by))
-    return with_dots(joined, dots)
+    dots: dict[Dot, WrittenDot] = {}
+    for dot in (*left.dots, *right.dots):
+        name = chief(dot.dot, twins)
+        known = dots.get(name, dot)
+        least = min(dot.dot, known.dot)
+        dots[name] = WrittenDot(least.device_id, least.counter, max(dot.written_at, known.written_at))
+    of_resolutions = {chief(dot, twins) for dot in by}
+    kept = [dot.dot for name, dot in dots.items() if name in of_resolutions]
+    joined = Sibling(value=value, dots=sorted(dots.values()), resolved=bool(by), resolved_by=sorted(kept))
+    return with_dots(joined, joined.dots)
 
 
 def _join_order(sibling: Sibling) -> tuple[int, bytes]:
     return sibling.written_at, canonical(sibling.value)
 
 
-def _names(dots: Iterable[WrittenDot]) -> _Names:
-    return frozenset((dot.device_id, dot.counter) for dot in dots)
+def _names(siblings: Iterable[Sibling], twins: Twins) -> _Names:
+    return frozenset(chief(dot.dot, twins) for sibling in siblings for dot in sibling.dots)
 
 
-def _join_life(left: Entity, right: Entity) -> list[LifeRecord]:
+def _join_life(left: Entity, right: Entity, twins: Twins) -> list[LifeRecord]:
     records: dict[Dot, LifeRecord] = {}
     for ours, theirs in ((left, right), (right, left)):
-        held = {record.dot for record in theirs.life}
+        held = {chief(record.dot, twins) for record in theirs.life}
         for record in ours.life:
-            if record.dot in held or not includes(theirs.version_vector, record.dot):
-                records.setdefault(record.dot, record)
-    return [records[dot] for dot in sorted(records)]
+            name = chief(record.dot, twins)
+            if name in held or not sees(theirs.version_vector, record.dot, twins):
+                known = records.get(name)
+                records[name] = record if known is None else _of_both(known, record)
+    return sorted(records.values(), key=lambda record: record.dot)
+
+
+def _of_both(left: LifeRecord, right: LifeRecord) -> LifeRecord:
+    """Return one record for the same change: its author had seen what either says."""
+    if left == right:
+        return left
+    first = min(left, right, key=lambda record: record.dot)
+    return replace(
+        first,
+        version_vector=merge(left.version_vector, right.version_vector),
+        written_at=max(left.written_at, right.written_at),
+    )

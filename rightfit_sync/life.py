@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from rightfit_sync.causality.dot import Dot, WrittenDot
-from rightfit_sync.causality.version_vector import includes
+from rightfit_sync.causality.twins import NO_TWINS, Twins, sees
 from rightfit_sync.merge.registry import MisplacedPathError, rules_of
 from rightfit_sync.records import Entity, LifeRecord
 from rightfit_sync.schema.spec import KindSpec
@@ -29,9 +29,9 @@ class Tombstone(msgspec.Struct, frozen=True):
     deleted_by_device_id: str
 
 
-def with_record(life: Sequence[LifeRecord], record: LifeRecord) -> list[LifeRecord]:
+def with_record(life: Sequence[LifeRecord], record: LifeRecord, twins: Twins = NO_TWINS) -> list[LifeRecord]:
     """Return `life` with `record` added and those that its author had seen removed, sorted by dot."""
-    kept = [known for known in life if not includes(record.version_vector, known.dot)]
+    kept = [known for known in life if not sees(record.version_vector, known.dot, twins)]
     return sorted([*kept, record], key=lambda known: known.dot)
 
 
@@ -40,17 +40,20 @@ def unseen_dots(entity: Entity, kind: KindSpec) -> list[WrittenDot]:
     deletes = [record for record in entity.life if record.op == "delete"]
     if not deletes:
         return []
+    twins = entity.twins
     unseen: set[WrittenDot] = set()
     for path, siblings in entity.fields.items():
         for sibling in siblings:
             for dot in sibling.dots:
-                if not _is_seen(dot, deletes) and not _is_server_field(kind, path):
+                if not _is_seen(dot, deletes, twins) and not _is_server_field(kind, path):
                     unseen.add(dot)
     return sorted(unseen)
 
 
-def _is_seen(dot: WrittenDot, deletes: Sequence[LifeRecord]) -> bool:
-    return any(record.version_vector.get(dot.device_id, 0) >= dot.counter for record in deletes)
+def _is_seen(dot: WrittenDot, deletes: Sequence[LifeRecord], twins: Twins) -> bool:
+    if any(record.version_vector.get(dot.device_id, 0) >= dot.counter for record in deletes):
+        return True
+    return bool(twins) and any(sees(record.version_vector, dot.dot, twins) for record in deletes)
 
 
 def _is_server_field(kind: KindSpec, path: str) -> bool:

@@ -6,7 +6,7 @@ are frozen: lists inside them are never changed in place. So no record is ever p
 collector is told not to look at them (`gc=False`): a page makes tens of thousands.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final, Literal, TypeAlias
 
@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from rightfit_sync.causality.dot import Dot, WrittenDot
+from rightfit_sync.causality.twins import NO_TWINS, Twins
 from rightfit_sync.values import Value
 
 ChangeOp: TypeAlias = Literal["create", "edit", "delete", "restore", "resolve", "void"]
@@ -46,11 +47,18 @@ class Patch(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         return () if self.replaces is UNSET else self.replaces
 
 
-class Alias(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class Alias(msgspec.Struct, frozen=True, array_like=True, order=True, gc=False):
     """The former name of a change that was given a new dot: `[dot, digest]`."""
 
     dot: Dot
     digest: str
+
+
+class Named(msgspec.Struct, frozen=True, array_like=True, order=True, gc=False):
+    """Of a change that has several dots: one of them, and the name under which it was first made durable."""
+
+    dot: Dot
+    was: Alias
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
@@ -114,6 +122,17 @@ class Entity(msgspec.Struct, frozen=True, gc=False):
     version_vector: Mapping[str, int]
     fields: Mapping[str, Sequence[Sibling]]
     life: Sequence[LifeRecord] = []
+    aliases: Sequence[Named] | UnsetType = UNSET
+
+    @property
+    def named(self) -> Sequence[Named]:
+        """The aliases; empty where there are none."""
+        return () if self.aliases is UNSET else self.aliases
+
+    @property
+    def twins(self) -> Twins:
+        """The dots of each change that has several here."""
+        return NO_TWINS if self.aliases is UNSET else twins_of(self.aliases)
 
 
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -139,6 +158,15 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         if self.status == "duplicate" and self.first is not None:
             return self.first.is_accepted
         return self.status in ("applied", "merged", "conflicted", "duplicate")
+
+
+def twins_of(named: Iterable[Named]) -> Twins:
+    """Return all the dots of each change that has several, by each of them."""
+    dots: dict[Alias, set[Dot]] = {}
+    for one in named:
+        dots.setdefault(one.was, set()).add(one.dot)
+    several = [frozenset(same) for same in dots.values() if len(same) > 1]
+    return {dot: same for same in several for dot in same}
 
 
 def rejected(code: str, message: str, path: str = "") -> Outcome:

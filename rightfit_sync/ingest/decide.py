@@ -32,7 +32,7 @@ from rightfit_sync.apply import DUPLICATE, VOID, apply
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.causality.version_vector import includes, merge
 from rightfit_sync.errors import RemoteError
-from rightfit_sync.identity import former_dots
+from rightfit_sync.identity import first_name, former_dots
 from rightfit_sync.ingest.consequences import Consequences
 from rightfit_sync.ingest.draft import Draft, MissingError
 from rightfit_sync.ingest.snapshot import (
@@ -143,9 +143,7 @@ class _Ingest:
         """Return the outcome of one change and leave its effect in the draft."""
         mark = self._draft.mark()
         try:
-            return self._twin(pushed) or (
-                VOID if pushed.change.op == "void" else self._decided(pushed.change)
-            )
+            return self._twin(pushed) or (VOID if pushed.change.op == "void" else self._decided(pushed))
         except MissingError:
             raise
         except Exception as failure:  # noqa: BLE001 - one change that nobody foresaw must not hold up all others.
@@ -155,10 +153,11 @@ class _Ingest:
                 "internal_error", "the authority failed on this change: its operator is told, retry later"
             )
 
-    def _decided(self, change: Change) -> Outcome:
+    def _decided(self, pushed: Pushed) -> Outcome:
+        change = pushed.change
         key = (change.kind, change.entity_id)
         before = self._draft.entity(key)
-        answer = self._known(before, change) or self._refusal(before, change)
+        answer = self._known(before, pushed) or self._refusal(before, change)
         if answer is not None:
             return answer
         clamped = replace(
@@ -192,10 +191,15 @@ class _Ingest:
             return None
         return replace(DUPLICATE, first=twin.outcome, twin=twin.outcome.twin or twin.dot)
 
-    def _known(self, before: Entity | None, change: Change) -> Outcome | None:
-        """Answer a change whose dot the entity includes although its receipt is lost (after a restore)."""
+    def _known(self, before: Entity | None, pushed: Pushed) -> Outcome | None:
+        """Answer a change that the entity includes although its receipt is lost (after a restore)."""
         if before is None:
             return None
+        change = pushed.change
+        name = first_name(change, pushed.digest)
+        twin = next((one.dot for one in before.named if one.was == name), None)
+        if twin is not None:
+            return replace(DUPLICATE, twin=twin)
         for dot in (change.dot, *former_dots(change)):
             if includes(before.version_vector, dot) and not self._has_receipt(dot):
                 if shows(before, dot, change):
