@@ -27,6 +27,7 @@ LONG_STATE ?= build/simulate.jsonl
 # What `make bench` measures with: docs/explanation/performance.md.
 RECORDS ?= 10000
 ROUNDS ?= 5
+BASE ?= main
 
 # Programs of the oldest PostgreSQL that is supported, as Debian installs them.
 OLDEST ?= /usr/lib/postgresql/15/bin
@@ -135,6 +136,10 @@ planted: setup ## Plant every bug of tests/planted in a copy of the source; the 
 .PHONY: bench
 bench: setup ## Measure: W1 to W8 against the limits, ROUNDS rounds of RECORDS records
 	$(BIN)/python -m benchmarks --records $(RECORDS) --rounds $(ROUNDS)
+
+.PHONY: bench-compare
+bench-compare: setup ## Measure in turns with the commit BASE=..., or compare the newest result with the file BASE
+	$(BIN)/python -m benchmarks.compare "$(BASE)" --records $(RECORDS) --rounds $(ROUNDS)
 
 .PHONY: oldest
 oldest: setup ## What SQL does, on the oldest PostgreSQL that is supported, where it is installed

@@ -1,5 +1,6 @@
 """The table that `make bench` prints."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from statistics import median
 
@@ -9,13 +10,21 @@ from rich.table import Table
 from benchmarks.goals import LIMITS, Standing, standings
 from benchmarks.results import Result
 
+WIDTH = 132
+"""Columns of a table that goes into a file."""
 
-def show(result: Result, console: Console) -> None:
+
+def console() -> Console:
+    """Return where tables are printed: as wide as the terminal, where there is one."""
+    return Console() if sys.stdout.isatty() else Console(width=WIDTH)
+
+
+def show(result: Result, screen: Console) -> None:
     """Print how each goal stands, then the limits."""
-    console.print(goals_table(result))
-    console.print(limits_table(result.figures))
+    screen.print(goals_table(result))
+    screen.print(limits_table(result.figures))
     if result.records < 10_000:
-        console.print("Fewer than 10,000 records: a quick look, not a measurement.")
+        screen.print("Fewer than 10,000 records: a quick look, not a measurement.")
 
 
 def goals_table(result: Result) -> Table:
