@@ -5,6 +5,9 @@ A failing seed prints its story, as short as it could be made, and the command t
 
 import pytest
 
+from rightfit_sync.records import Change
+from rightfit_sync.store import Key
+from rightfit_sync.testing.device import MemoryDevice
 from rightfit_sync.testing.simulation import SAMPLE, Report, Result, run, shrunk
 
 SEEDS = 100
@@ -52,6 +55,19 @@ def test_operations_can_be_left_out_and_the_rest_mean_the_same() -> None:
     whole = run(3, 60)
     assert run(3, 60, range(60)).trace_hash == whole.trace_hash
     assert run(3, 60, range(0, 60, 2)).trace_hash != whole.trace_hash
+
+
+def test_a_breakdown_is_told_and_shrunk_like_any_other_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaking(_device: MemoryDevice, key: Key, _transaction_id: str | None = None) -> Change:
+        raise ZeroDivisionError(f"no end of {key}")
+
+    monkeypatch.setattr(MemoryDevice, "delete", breaking)
+    result = run(3, 200)
+    assert any("ZeroDivisionError in " in problem and "breaking" in problem for problem in result.problems)
+    least = shrunk(result, scenario=SAMPLE)
+    assert not least.is_good
+    assert least.only is not None
+    assert len(least.only) < 5
 
 
 @pytest.mark.parametrize("fault", ["F03", "F04", "F05", "F06", "F07", "F08", "F09", "F10", "F11", "F13"])

@@ -1,5 +1,10 @@
-"""Running a seed: `run` plays one history to its end and judges it."""
+"""Running a seed: `run` plays one history to its end and judges it.
 
+A world that breaks down has found something as well: what was raised becomes a problem among the others, with the
+places where it came from, so that its history is told and shrunk like any other.
+"""
+
+import traceback
 from collections.abc import Collection
 from random import Random
 
@@ -19,6 +24,9 @@ SAMPLE = Scenario()
 IN_MEMORY = InMemoryPorts()
 """Devices and authority in memory."""
 
+_FRAMES_TOLD = 3
+"""How many places a breakdown is told by, the innermost last."""
+
 
 def run(
     seed: int,
@@ -32,13 +40,11 @@ def run(
     """Play the history of `seed`; `only` keeps to the operations of these numbers, `faults` to these ids."""
     plan = draw(seed, ops, faults)
     world = World(plan, prepared(scenario), ports)
-    start(world)
     kept = None if only is None else set(only)
-    for op in plan.ops:
-        if kept is None or op.number in kept:
-            carry_out(world, op)
-    finish(world)
-    check(world)
+    try:
+        _play(world, [op for op in plan.ops if kept is None or op.number in kept])
+    except Exception as failure:  # noqa: BLE001 - whatever it is, it is a finding, and the next seed has to be played.
+        world.wrong(_told(failure))
     return Result(
         seed=seed,
         ops=ops,
@@ -48,6 +54,21 @@ def run(
         story=world.story,
         counts={name: dict(sorted(counter.items())) for name, counter in world.counts.items()},
     )
+
+
+def _play(world: World, ops: Collection[Op]) -> None:
+    start(world)
+    for op in ops:
+        carry_out(world, op)
+    finish(world)
+    check(world)
+
+
+def _told(failure: Exception) -> str:
+    """Return what broke down and where, without line numbers: two breakdowns at one place are of one kind."""
+    frames = traceback.extract_tb(failure.__traceback__)[-_FRAMES_TOLD:]
+    places = " > ".join(f"{one.filename.rpartition('/')[2]} {one.name}" for one in frames)
+    return f"{type(failure).__name__} in {places}: {failure}"
 
 
 def carry_out(world: World, op: Op) -> None:
