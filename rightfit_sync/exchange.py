@@ -81,13 +81,15 @@ Steps: TypeAlias = Generator[Call, Response, Synced]
 class Exchange:
     """The state of one sync.
 
-    `report` is told after every answer; `taken` is called inside each local transaction that takes an answer in.
+    `rows_max` rows are asked for at once; `report` is told after every answer; `taken` is called inside each local
+    transaction that takes an answer in.
     """
 
     def __init__(
         self,
         core: ReplicaCore,
         *,
+        rows_max: int = ROWS_PER_PAGE,
         report: Callable[[Progress], None] = lambda _: None,
         taken: Callable[[], None] = lambda: None,
     ) -> None:
@@ -97,7 +99,7 @@ class Exchange:
         self._taken = taken
         self._changes_max = CHANGES_PER_PUSH_MAX
         self._bytes_max = PUSH_BYTES_MAX - _ENVELOPE_BYTES
-        self._rows_max = ROWS_PER_PAGE
+        self._rows_max = rows_max
         self._is_expired = False
         self._is_probing = False
         self._has_probed = False

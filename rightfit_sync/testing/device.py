@@ -11,7 +11,13 @@ from rightfit_sync import changes
 from rightfit_sync.conflicts import Conflict, conflicts
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.exchange import Exchange, Steps, Synced
-from rightfit_sync.limits import CHANGES_PER_PUSH_MAX, PROTOCOL_VERSION, PUSH_BYTES_MAX, ROWS_PER_PAGE_MAX
+from rightfit_sync.limits import (
+    CHANGES_PER_PUSH_MAX,
+    PROTOCOL_VERSION,
+    PUSH_BYTES_MAX,
+    ROWS_PER_PAGE,
+    ROWS_PER_PAGE_MAX,
+)
 from rightfit_sync.outbox import Shown
 from rightfit_sync.records import Change, Entity
 from rightfit_sync.replica import ReplicaCore
@@ -31,7 +37,8 @@ class MemoryDevice:
     """One device of `subject`.
 
     `clock` is read at every write, milliseconds since 1970 UTC; `fresh_id` makes device ids that nobody else has;
-    `store` is another device's, copied, where this one is a clone. `token` is the id that its requests are made with.
+    `store` is another device's, copied, where this one is a clone; `rows_max` rows are asked for at once. Requests are
+    made with the id `token`.
     """
 
     def __init__(
@@ -43,8 +50,10 @@ class MemoryDevice:
         clock: Callable[[], int] | None = None,
         fresh_id: Callable[[], str] | None = None,
         store: MemoryStore | None = None,
+        rows_max: int = ROWS_PER_PAGE,
     ) -> None:
         self.token = device_id
+        self.rows_max = rows_max
         self.store = store or MemoryStore(ReplicaState(device_id, subject))
         self.fresh_id = fresh_id or self._next_id
         self.core = ReplicaCore(self.store, schema, self.fresh_id)
@@ -165,7 +174,7 @@ class MemoryDevice:
 
     def session(self) -> Steps:
         """Return the steps of one sync: it yields requests, and is sent the responses to them."""
-        return Exchange(self.core).steps()
+        return Exchange(self.core, rows_max=self.rows_max).steps()
 
     def sync(self, authority: MemoryAuthority, now: int) -> Synced:
         """Exchange until the outbox is empty and the feed read, or what is left must wait for an upgrade."""

@@ -26,14 +26,12 @@ BUGS = (
         "testing/authority.py",
         "seq = commits[size - 1] if left else self.head",
         "seq = self.head",
-        is_found=False,
     ),
     Bug(
         "a page splits a commit",
         "feed.py",
         "while end > 0 and commits[end] == commits[end - 1]:\n        end -= 1",
         "while False:\n        end -= 1",
-        is_found=False,
     ),
     Bug(
         "a change that was answered is decided again",

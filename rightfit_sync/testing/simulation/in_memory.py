@@ -51,12 +51,19 @@ class InMemoryDevice:
         subject: str,
         clock: Clock,
         fresh_id: FreshId,
+        rows_max: int,
         store: FailingStore | None = None,
     ) -> None:
         self._store = store or FailingStore(ReplicaState(token, subject))
         self._subject = subject
         self._device = MemoryDevice(
-            token, schema, subject=subject, clock=clock, fresh_id=fresh_id, store=self._store
+            token,
+            schema,
+            subject=subject,
+            clock=clock,
+            fresh_id=fresh_id,
+            store=self._store,
+            rows_max=rows_max,
         )
         self.create = self._device.create
         self.edit = self._device.edit
@@ -179,7 +186,8 @@ class InMemoryDevice:
     def clone(self, clock: Clock, fresh_id: FreshId) -> "InMemoryDevice":
         """Return another device with a copy of the disk."""
         store = FailingStore.holding(self._store)
-        twin = InMemoryDevice(self.token, self.schema, self._subject, clock, fresh_id, store)
+        rows_max = self._device.rows_max
+        twin = InMemoryDevice(self.token, self.schema, self._subject, clock, fresh_id, rows_max, store)
         twin.look_at_marker()
         return twin
 
@@ -314,9 +322,11 @@ class InMemoryPorts:
     """See `world.Ports`."""
 
     @staticmethod
-    def device(token: str, schema: Schema, subject: str, clock: Clock, fresh_id: FreshId) -> InMemoryDevice:
+    def device(
+        token: str, schema: Schema, subject: str, clock: Clock, fresh_id: FreshId, rows_max: int
+    ) -> InMemoryDevice:
         """Make a device."""
-        return InMemoryDevice(token, schema, subject, clock, fresh_id)
+        return InMemoryDevice(token, schema, subject, clock, fresh_id, rows_max)
 
     @staticmethod
     def authority(schema: Schema, authorize: Authorize) -> InMemoryAuthority:

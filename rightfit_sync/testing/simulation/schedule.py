@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from rightfit_sync.limits import ROWS_PER_PAGE
+
 OPS: Mapping[str, int] = {
     "write": 52,
     "sync": 40,
@@ -40,6 +42,10 @@ CLOCKS: Sequence[str] = ("true", "true", "slow", "fast", "behind", "ahead", "str
 """What a device's clock may do: minutes off, ten years off, jumping about, or standing still."""
 
 
+PAGES: Sequence[int] = (ROWS_PER_PAGE, ROWS_PER_PAGE, 1, 2, 3, 5, 7)
+"""Rows that a phone asks for at once: more than there are in a world, or so few that pages are cut."""
+
+
 class Op(NamedTuple):
     """One operation: what (see `OPS`), on which device, and the seed of its details."""
 
@@ -50,11 +56,12 @@ class Op(NamedTuple):
 
 
 class DevicePlan(NamedTuple):
-    """One device: its subject, its clock, and whether its app is of the version before."""
+    """One device: its subject, its clock, whether its app is of the version before, and the size of its pages."""
 
     subject: int
     clock: str
     is_old: bool
+    rows_max: int
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -73,6 +80,8 @@ class Plan(msgspec.Struct, frozen=True):
 def draw(seed: int, ops: int, faults: Collection[str] | None = None) -> Plan:
     """Return the plan of a seed; `faults` keeps to those ids (None: all of them)."""
     random = Random(seed)  # noqa: S311  # Chance that can be repeated is what is wanted.
+    # What was thought of later has a chance of its own, so that a seed goes on meaning what it meant.
+    later = Random(f"{seed}, later")  # noqa: S311
     count = random.randrange(3, 9)
     subjects = random.randrange(1, min(count, 4) + 1)
     devices = [
@@ -80,6 +89,7 @@ def draw(seed: int, ops: int, faults: Collection[str] | None = None) -> Plan:
             place % subjects if place < subjects else random.randrange(subjects),
             random.choice(CLOCKS) if random.random() < 0.6 else "true",
             random.random() < 0.25,
+            later.choice(PAGES),
         )
         for place in range(count)
     ]

@@ -51,9 +51,9 @@ class Ports(Protocol):
     """Where devices and authorities come from."""
 
     def device(
-        self, token: str, schema: Schema, subject: str, clock: Clock, fresh_id: FreshId
+        self, token: str, schema: Schema, subject: str, clock: Clock, fresh_id: FreshId, rows_max: int
     ) -> SimulatedDevice:
-        """Make a device."""
+        """Make a device, which asks for `rows_max` rows at once."""
 
     def authority(self, schema: Schema, authorize: Authorize) -> SimulatedAuthority:
         """Make an authority."""
@@ -103,7 +103,7 @@ class World:
         clock = PhoneClock(self.tick, planned.clock)
         schema = self.old_schema if planned.is_old and place else self.scenario.schema
         self.authority.register(token, subject)
-        device = ports.device(token, schema, subject, clock, self.fresh_ids(name, token))
+        device = ports.device(token, schema, subject, clock, self.fresh_ids(name, token), planned.rows_max)
         return Phone(name, device, subject, clock)
 
     def fresh_ids(self, name: str, token: str) -> FreshId:

@@ -56,6 +56,7 @@ class RealDevice:
         clock: Clock,
         fresh_id: FreshId,
         *,
+        rows_max: int,
         has_marker: bool,
         disk: Disk | None = None,
     ) -> None:
@@ -65,6 +66,7 @@ class RealDevice:
         self._subject = subject
         self._clock = clock
         self._fresh_id = fresh_id
+        self._rows_max = rows_max
         self._markers = home / "markers" if has_marker else None
         self._lives = count(1)
         self._start(disk or {})
@@ -234,7 +236,7 @@ class RealDevice:
         def note_time() -> None:
             put_meta(self._opened.connection, LAST_SYNCED, str(self._clock()))
 
-        return Exchange(self._core, taken=note_time)
+        return Exchange(self._core, rows_max=self._rows_max, taken=note_time)
 
     def repair(self) -> Session:
         """Begin to do as `rightfit replica doctor --repair` and `verify --repair` do: see `rightfit_client.verify`."""
@@ -294,6 +296,7 @@ class RealDevice:
             self._subject,
             clock,
             fresh_id,
+            rows_max=self._rows_max,
             has_marker=self._markers is not None,
             disk=copied(self._folder),
         )

@@ -25,11 +25,15 @@ class RealPorts:
         self._authority = RealAuthority(self._database, schema, authorize)
         return self._authority
 
-    def device(self, token: str, schema: Schema, subject: str, clock: Clock, fresh_id: FreshId) -> RealDevice:
+    def device(
+        self, token: str, schema: Schema, subject: str, clock: Clock, fresh_id: FreshId, rows_max: int
+    ) -> RealDevice:
         """Make a device, with a file of its own; every second one keeps a marker."""
         has_marker = len(self._devices) % 2 == 1
         home = self._folder / token
-        device = RealDevice(home, token, schema, subject, clock, fresh_id, has_marker=has_marker)
+        device = RealDevice(
+            home, token, schema, subject, clock, fresh_id, rows_max=rows_max, has_marker=has_marker
+        )
         self._devices.append(device)
         return device
 
