@@ -1,6 +1,7 @@
 """The sample application: a field of every policy, references with every consequence, records that change hands.
 
-A crew sees its jobs, their sites (lent) and their memos (inherited); the office sees everything. The kind `part` and
+A crew sees its jobs, their sites (lent) and their memos (inherited); the office sees everything. A job that is deleted
+takes its memos along, and these the replies to them. The kind `part` and
 the field `remark` are new in this schema: an app of the version before knows neither.
 """
 
@@ -62,6 +63,11 @@ SCHEMA: Final = msgspec.convert(
             "memo": {
                 "fields": {"title": {"type": "str"}, "job_id": {"type": "str"}},
                 "references": {"job_id": {"kind": "job", "on_delete": "cascade", "inherits_audience": True}},
+                "audience": ["office"],
+            },
+            "reply": {
+                "fields": {"title": {"type": "str"}, "memo_id": {"type": "str"}},
+                "references": {"memo_id": {"kind": "memo", "on_delete": "cascade"}},
                 "audience": ["office"],
             },
             "task": {
