@@ -94,7 +94,6 @@ BUGS = (
         "changes.py",
         "replaces=sorted({dot.dot for one in siblings for dot in one.dots}))",
         "replaces=sorted(dot.dot for dot in shown(siblings).dots) if siblings else [])",
-        is_found=False,
     ),
     Bug(
         "a routine edit closes a conflict that nobody looked at",

@@ -145,8 +145,9 @@ class Reasons:
 
 
 def _are_rivals(left: Write, right: Write, path: str) -> bool:
-    """Whether neither had seen the other, or one wrote into a conflict that it saw."""
-    return not (left.saw(right, path) or right.saw(left, path)) or path in left.beside or path in right.beside
+    """Whether neither had seen the other, or one wrote into a conflict that it saw, and did not settle it."""
+    into_conflict = (one for one in (left, right) if path in one.beside and one.op != "resolve")
+    return not (left.saw(right, path) or right.saw(left, path)) or any(into_conflict)
 
 
 def _settled(left: Write, right: Write, path: str, writes: list[Write]) -> bool:
