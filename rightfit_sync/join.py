@@ -31,15 +31,18 @@ from rightfit_sync.values import canonical
 _Names = frozenset[Dot]
 
 
-def join(left: Entity, right: Entity) -> Entity:
-    """Return the entity that includes everything that either side includes."""
+def join(left: Entity, right: Entity, news: frozenset[Dot] = frozenset()) -> Entity:
+    """Return the entity that includes everything that either side includes.
+
+    `news` are those of the dots in `right` that `left` has not seen, although its version vector covers them.
+    """
     if (left.kind, left.entity_id) != (right.kind, right.entity_id):
         raise ValueError(f"cannot join {left.kind} {left.entity_id} with {right.kind} {right.entity_id}")
     named = sorted({*left.named, *right.named})
     twins = twins_of(named)
     fields: dict[str, Sequence[Sibling]] = {}
     for path in sorted({*left.fields, *right.fields}):
-        siblings = _join_field(left, right, path, twins)
+        siblings = _join_field(left, right, path, twins, news)
         if siblings:
             fields[path] = siblings
     return Entity(
@@ -47,16 +50,16 @@ def join(left: Entity, right: Entity) -> Entity:
         entity_id=left.entity_id,
         version_vector=merge(left.version_vector, right.version_vector),
         fields=fields,
-        life=_join_life(left, right, twins),
+        life=_join_life(left, right, twins, news),
         aliases=named or UNSET,
     )
 
 
-def _join_field(left: Entity, right: Entity, path: str, twins: Twins) -> list[Sibling]:
+def _join_field(left: Entity, right: Entity, path: str, twins: Twins, news: frozenset[Dot]) -> list[Sibling]:
     ours, theirs = left.fields.get(path, ()), right.fields.get(path, ())
     kept = [
         *_still_shown(ours, theirs, right.version_vector, twins),
-        *_still_shown(theirs, ours, left.version_vector, twins),
+        *_still_shown(theirs, ours, left.version_vector, twins, news),
     ]
     greatest: dict[_Names, Sibling] = {}
     for sibling in kept:
@@ -69,13 +72,19 @@ def _join_field(left: Entity, right: Entity, path: str, twins: Twins) -> list[Si
 
 
 def _still_shown(
-    ours: Sequence[Sibling], theirs: Iterable[Sibling], known: Mapping[str, int], twins: Twins
+    ours: Sequence[Sibling],
+    theirs: Iterable[Sibling],
+    known: Mapping[str, int],
+    twins: Twins,
+    news: frozenset[Dot] = frozenset(),
 ) -> list[Sibling]:
     shown = _names(theirs, twins)
     kept = []
     for sibling in ours:
         dots = [
-            dot for dot in sibling.dots if chief(dot.dot, twins) in shown or not sees(known, dot.dot, twins)
+            dot
+            for dot in sibling.dots
+            if dot.dot in news or chief(dot.dot, twins) in shown or not sees(known, dot.dot, twins)
         ]
         if dots:
             kept.append(sibling if len(dots) == len(sibling.dots) else with_dots(sibling, dots))
@@ -106,13 +115,13 @@ def _names(siblings: Iterable[Sibling], twins: Twins) -> _Names:
     return frozenset(chief(dot.dot, twins) for sibling in siblings for dot in sibling.dots)
 
 
-def _join_life(left: Entity, right: Entity, twins: Twins) -> list[LifeRecord]:
+def _join_life(left: Entity, right: Entity, twins: Twins, news: frozenset[Dot]) -> list[LifeRecord]:
     records: dict[Dot, LifeRecord] = {}
-    for ours, theirs in ((left, right), (right, left)):
+    for ours, theirs, fresh in ((left, right, frozenset[Dot]()), (right, left, news)):
         held = {chief(record.dot, twins) for record in theirs.life}
         for record in ours.life:
             name = chief(record.dot, twins)
-            if name in held or not sees(theirs.version_vector, record.dot, twins):
+            if record.dot in fresh or name in held or not sees(theirs.version_vector, record.dot, twins):
                 known = records.get(name)
                 records[name] = record if known is None else _of_both(known, record)
     return sorted(records.values(), key=lambda record: record.dot)

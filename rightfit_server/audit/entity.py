@@ -15,7 +15,8 @@ from rightfit_server.ingest.document import document
 from rightfit_sync.apply import apply
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.conflicts import conflicts
-from rightfit_sync.ingest.twins import by_former_dot, rejoined
+from rightfit_sync.ingest.snapshot import NO_PAST, Past
+from rightfit_sync.ingest.twins import rejoined
 from rightfit_sync.life import LIFE_PATH, delete_conflict, is_deleted
 from rightfit_sync.records import APPLIED, Change, Entity, Outcome
 from rightfit_sync.schema.spec import Schema
@@ -161,29 +162,28 @@ def fold(commits: Sequence[Sequence[Step]], schema: Schema) -> tuple[Entity | No
     """
     entity: Entity | None = None
     left: list[Step] = []
-    applied: list[Change] = []
+    past = NO_PAST
     for steps in commits:
         waiting = [*left, *steps]
         left = []
         while waiting:
-            found = next(_fitting(entity, waiting, applied, schema), None)
+            found = next(_fitting(entity, waiting, past, schema), None)
             if found is None:
                 left = waiting
                 break
             step, entity = found
             waiting.remove(step)
-            if isinstance(step, Change):
-                applied.append(step)
+            past = past.after(step)
     return entity, left
 
 
 def _fitting(
-    entity: Entity | None, steps: Sequence[Step], applied: Sequence[Change], schema: Schema
+    entity: Entity | None, steps: Sequence[Step], past: Past, schema: Schema
 ) -> Iterator[tuple[Step, Entity | None]]:
-    """Yield each of `steps` that can come next, with what `entity` is then; `applied` are the changes before."""
+    """Yield each of `steps` that can come next, with what `entity`, which `past` has made, is then."""
     for step in steps:
         if isinstance(step, Entity):
-            yield step, step if entity is None else rejoined(entity, step, by_former_dot(applied))
+            yield step, step if entity is None else rejoined(entity, step, past)
             continue
         after, outcome = apply(entity, step, schema)
         if outcome.status in APPLIED:

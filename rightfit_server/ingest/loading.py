@@ -10,9 +10,8 @@ from collections.abc import Collection, Sequence
 from rightfit_server.ingest.shape import is_storable, is_storable_name
 from rightfit_server.ports.storage import IngestTransaction, Pusher, StoredEntity
 from rightfit_sync.causality.dot import AUTHORITY_PREFIX, Dot, is_authority
-from rightfit_sync.ingest.snapshot import Key, NeedMore, Pushed, Receipt, Snapshot, wanted
-from rightfit_sync.ingest.twins import by_former_dot
-from rightfit_sync.records import Alias, Change, Entity
+from rightfit_sync.ingest.snapshot import Key, NeedMore, Past, Pushed, Receipt, Snapshot, wanted
+from rightfit_sync.records import Alias, Entity
 from rightfit_sync.references import references
 from rightfit_sync.schema.spec import Schema
 
@@ -34,7 +33,7 @@ class Loaded:
         self._born = {(one.change.kind, one.change.entity_id) for one in push if one.change.op == "create"}
         self._receipts: dict[Dot, Receipt] = {}
         self._aliases: dict[Alias, Receipt] = {}
-        self._said_again: dict[Dot, Change] = {}
+        self._pasts: dict[Key, Past] = {}
         self._referrers: dict[Key, list[Key]] = {}
         self._referred = {one.kind for kind in schema.kinds.values() for one in kind.references.values()}
         self.stored: dict[Key, StoredEntity] = {}
@@ -50,7 +49,7 @@ class Loaded:
         restored = [
             (one.change.kind, one.change.entity_id) for one in self._push if one.change.op == "restore"
         ]
-        await self._load_said_again([key for key in restored if key in self.stored])
+        await self._load_pasts([key for key in restored if key in self.stored])
         ending = {(one.change.kind, one.change.entity_id) for one in self._push if one.change.op in _LIFE_OPS}
         await self._load_referrers([key for key in sorted(ending) if key in self.stored])
 
@@ -63,11 +62,11 @@ class Loaded:
         present = [self.stored[key].entity for key in keys if key in self.stored]
         await self._load({target for entity in present for target in self._targets(entity)})
         await self._load_referrers(sorted(keys), is_deleting=False)
-        await self._load_said_again([key for key in sorted(keys) if key in self.stored])
+        await self._load_pasts([key for key in sorted(keys) if key in self.stored])
 
-    async def _load_said_again(self, keys: Collection[Key]) -> None:
+    async def _load_pasts(self, keys: Collection[Key]) -> None:
         if keys:
-            self._said_again = by_former_dot(await self._transaction.said_again(keys))
+            self._pasts = await self._transaction.pasts(keys)
 
     def _targets(self, entity: Entity) -> set[Key]:
         return {(one.kind, one.entity_id) for one in references(entity, self._schema)}
@@ -123,7 +122,7 @@ class Loaded:
             orphans={key: stored.orphans for key, stored in self.stored.items()},
             is_restored=position.is_restored,
             collected=frozenset(self.collected),
-            said_again=self._said_again,
+            pasts=self._pasts,
         )
 
     def _entity(self, key: Key) -> Entity | None:

@@ -19,8 +19,8 @@ from rightfit_sync.causality.dot import Dot
 from rightfit_sync.conflicts import Conflict
 from rightfit_sync.digests import Bucket, Listed
 from rightfit_sync.errors import RemoteError
-from rightfit_sync.ingest.snapshot import Device, Key, Receipt, Recorded
-from rightfit_sync.records import Alias, Change, Entity
+from rightfit_sync.ingest.snapshot import Device, Key, Past, Receipt, Recorded
+from rightfit_sync.records import Alias, Entity
 
 
 class ContentionError(Exception):
@@ -233,8 +233,8 @@ class IngestTransaction(Chains, Protocol):
     async def lock(self, keys: Collection[Key]) -> dict[Key, StoredEntity]:
         """Lock those entities that exist, in the order of their keys, and return them."""
 
-    async def said_again(self, keys: Collection[Key]) -> list[Change]:
-        """Return accepted changes of these entities that had another dot before."""
+    async def pasts(self, keys: Collection[Key]) -> dict[Key, Past]:
+        """Return what these entities are made of."""
 
     async def collected(self, keys: Collection[Key]) -> set[Key]:
         """Return those of `keys` whose tombstone was collected once."""

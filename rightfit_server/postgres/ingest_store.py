@@ -3,7 +3,7 @@
 Every statement is set-based: its number of rows grows with the push, the number of statements does not.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import msgspec
 from psycopg import sql
@@ -14,8 +14,9 @@ from rightfit_server.postgres.pool import Connection
 from rightfit_server.postgres.rows import STORED_COLUMNS, columns, stored_entity
 from rightfit_server.postgres.viewer import read_chains, read_viewer
 from rightfit_sync.causality.dot import Dot
-from rightfit_sync.ingest.snapshot import Device, Key, Receipt
-from rightfit_sync.records import APPLIED, Alias, Change, Outcome
+from rightfit_sync.identity import former_dots
+from rightfit_sync.ingest.snapshot import Device, Key, Past, Receipt
+from rightfit_sync.records import APPLIED, Alias, Change, Entity, Outcome
 
 # One replica has one order of changes across its ids, so its first id's row is the one that its pushes wait for.
 _REPLICA = """
@@ -26,10 +27,15 @@ _COLLECTED = """
     SELECT DISTINCT p.kind, p.entity_id FROM unnest(%s::text[], %s::text[]) AS k (kind, entity_id)
         JOIN app.purged p ON p.kind = k.kind AND p.entity_id = k.entity_id
 """
-_SAID_AGAIN = """
-    SELECT c.change::text FROM unnest(%s::text[], %s::text[]) AS k (kind, entity_id)
+_APPLIED = """
+    SELECT c.kind, c.entity_id, c.device_id, c.counter, CASE WHEN c.was_device_id IS NOT NULL THEN c.change::text END
+    FROM unnest(%s::text[], %s::text[]) AS k (kind, entity_id)
         JOIN app.changes c ON c.kind = k.kind AND c.entity_id = k.entity_id
-    WHERE c.was_device_id IS NOT NULL AND c.status = ANY (%s)
+    WHERE c.status = ANY (%s)
+"""
+_JOINED = """
+    SELECT j.kind, j.entity_id, j.state FROM unnest(%s::text[], %s::text[]) AS k (kind, entity_id)
+        JOIN app.joins j ON j.kind = k.kind AND j.entity_id = k.entity_id
 """
 _RECEIPTS = """
     SELECT c.device_id, c.counter, c.digest, c.outcome::text
@@ -76,6 +82,7 @@ _LENT_TAGS = """
 """
 _decode_change = msgspec.json.Decoder(Change).decode
 _decode_outcome = msgspec.json.Decoder(Outcome).decode
+_decode_state = msgspec.msgpack.Decoder(Entity).decode
 
 
 class PostgresIngest:
@@ -132,10 +139,20 @@ class PostgresIngest:
         found = map(stored_entity, rows)
         return {(stored.entity.kind, stored.entity.entity_id): stored for stored in found}
 
-    async def said_again(self, keys: Collection[Key]) -> list[Change]:
-        """Return accepted changes of these entities that had another dot before."""
-        rows = await self._connection.execute(_SAID_AGAIN, (*columns(keys), sorted(APPLIED)))
-        return [_decode_change(change) async for (change,) in rows]
+    async def pasts(self, keys: Collection[Key]) -> dict[Key, Past]:
+        """Return what these entities are made of."""
+        applied: dict[Key, set[Dot]] = {key: set() for key in keys}
+        said_again: dict[Key, dict[Dot, Change]] = {key: {} for key in keys}
+        joined: dict[Key, list[Mapping[str, int]]] = {key: [] for key in keys}
+        rows = await self._connection.execute(_APPLIED, (*columns(keys), sorted(APPLIED)))
+        async for kind, entity_id, device_id, counter, change in rows:
+            applied[kind, entity_id].add(Dot(device_id, counter))
+            if change is not None:
+                again = _decode_change(change)
+                said_again[kind, entity_id].update(dict.fromkeys(former_dots(again), again))
+        async for kind, entity_id, state in await self._connection.execute(_JOINED, columns(keys)):
+            joined[kind, entity_id].append(_decode_state(state).version_vector)
+        return {key: Past(applied[key], joined[key], said_again[key]) for key in keys}
 
     async def collected(self, keys: Collection[Key]) -> set[Key]:
         """Return those of `keys` whose tombstone was collected once."""

@@ -36,10 +36,12 @@ from rightfit_sync.identity import first_name, former_dots
 from rightfit_sync.ingest.consequences import Consequences
 from rightfit_sync.ingest.draft import Draft, MissingError
 from rightfit_sync.ingest.snapshot import (
+    NO_PAST,
     Authorize,
     Decision,
     Key,
     NeedMore,
+    Past,
     Pushed,
     Receipt,
     Recorded,
@@ -235,12 +237,15 @@ class _Ingest:
         if change.op == "restore":
             seen += [
                 again.dot
-                for former, again in self._snapshot.said_again.items()
-                if again.op == "delete" and again.entity_id == change.entity_id and includes(base, former)
+                for former, again in self._past(change).said_again.items()
+                if again.op == "delete" and includes(base, former)
             ]
         for dot in seen:
             base = merge(base, {dot.device_id: dot.counter})
         return base
+
+    def _past(self, change: Change) -> Past:
+        return self._snapshot.pasts.get((change.kind, change.entity_id), NO_PAST)
 
     def _refusal(self, before: Entity | None, change: Change) -> Outcome | None:
         if change.op == "create" and (change.kind, change.entity_id) in self._snapshot.collected:

@@ -8,15 +8,14 @@ not come back is an orphan until it does.
 Source: docs/explanation/semantics.md, section 8.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from rightfit_sync.causality.dot import Dot
 from rightfit_sync.digests import canonical_state
 from rightfit_sync.ingest.consequences import Consequences
 from rightfit_sync.ingest.draft import Draft, MissingError
-from rightfit_sync.ingest.snapshot import Decision, Key, NeedMore, Snapshot
+from rightfit_sync.ingest.snapshot import NO_PAST, Decision, NeedMore, Snapshot
 from rightfit_sync.ingest.twins import rejoined
-from rightfit_sync.records import Change, Entity
+from rightfit_sync.records import Entity
 from rightfit_sync.schema.spec import Schema
 
 
@@ -31,7 +30,7 @@ def take_offers(
         for offered in offers:
             key = (offered.kind, offered.entity_id)
             before = draft.entity(key)
-            after = offered if before is None else rejoined(before, offered, _of(key, snapshot))
+            after = offered if before is None else rejoined(before, offered, snapshot.pasts.get(key, NO_PAST))
             if before is not None and canonical_state(before) == canonical_state(after):
                 continue
             draft.put(key, after)
@@ -49,9 +48,3 @@ def take_offers(
         authority_counter=snapshot.authority_counter,
         joined=joined,
     )
-
-
-def _of(key: Key, snapshot: Snapshot) -> Mapping[Dot, Change]:
-    return {
-        dot: change for dot, change in snapshot.said_again.items() if (change.kind, change.entity_id) == key
-    }

@@ -1,11 +1,13 @@
 """What the authority looks at, and what it decides: the inputs and outputs of `ingest.decide`, as data."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias, cast
 
 import msgspec
+from msgspec.structs import replace
 
 from rightfit_sync.causality.dot import Dot
+from rightfit_sync.causality.version_vector import includes
 from rightfit_sync.identity import former_dots
 from rightfit_sync.records import Alias, Change, Entity, Outcome
 from rightfit_sync.schema.spec import Schema
@@ -43,6 +45,32 @@ class Device(msgspec.Struct, frozen=True):
     replica_ids: frozenset[str] = frozenset()
 
 
+class Past(msgspec.Struct, frozen=True):
+    """What an entity is made of: its `applied` changes, and the version vectors of the states `joined` with it.
+
+    A version vector alone cannot tell, once a past was lost: a dot below its counter may have come to nothing in this
+    past and to something in that. `said_again` are those of the changes that had other dots before, by those.
+    """
+
+    applied: Collection[Dot] = ()
+    joined: Sequence[Mapping[str, int]] = ()
+    said_again: Mapping[Dot, Change] = {}
+
+    def holds(self, dot: Dot) -> bool:
+        """Whether the change went into the entity, whether or not it can still be seen."""
+        return dot in self.applied or any(includes(vector, dot) for vector in self.joined)
+
+    def after(self, step: Change | Entity) -> "Past":
+        """Return the past once a change has been applied, or a state joined."""
+        if isinstance(step, Entity):
+            return replace(self, joined=[*self.joined, step.version_vector])
+        said_again = {**self.said_again, **dict.fromkeys(former_dots(step), step)}
+        return replace(self, applied=[*self.applied, step.dot], said_again=said_again)
+
+
+NO_PAST = Past()
+
+
 class Snapshot(msgspec.Struct, frozen=True):
     """What `decide` may look at.
 
@@ -51,8 +79,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     dots asked for, `aliases` those of accepted changes that carried such a dot in `was`, by that `was`: two clones may
     have spent one dot on different changes, which only the digest tells apart. `is_restored` says that the authority
     has lost a part of its past once, so that references may name what it does not know. `collected` are those of the
-    missing entities that were here once: their tombstones were collected. `said_again` are accepted changes by their
-    former dots: those of the entities that are offered, or that the push restores.
+    missing entities that were here once: their tombstones were collected. `pasts` are those of the entities that are
+    offered, or that the push restores.
     """
 
     device: Device
@@ -65,7 +93,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     orphans: Mapping[Key, Sequence[str]] = {}
     is_restored: bool = False
     collected: frozenset[Key] = frozenset()
-    said_again: Mapping[Dot, Change] = {}
+    pasts: Mapping[Key, Past] = {}
 
 
 class NeedMore(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ change that had been said again in the lost past too needs no such look: the sta
 Source: docs/explanation/semantics.md, section 8.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from rightfit_sync.apply import final_value
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.causality.version_vector import includes
-from rightfit_sync.identity import former_dots
+from rightfit_sync.ingest.snapshot import Past
 from rightfit_sync.join import join
 from rightfit_sync.records import Change, Entity, Named, Sibling
 from rightfit_sync.values import same
@@ -35,14 +35,12 @@ def shows(entity: Entity, dot: Dot, change: Change) -> bool:
     )
 
 
-def by_former_dot(changes: Iterable[Change]) -> dict[Dot, Change]:
-    """Return accepted `changes` by each of the dots that they had before."""
-    return {dot: change for change in changes for dot in former_dots(change)}
-
-
-def rejoined(ours: Entity, offered: Entity, said_again: Mapping[Dot, Change]) -> Entity:
-    """Return what `ours` comes to with an offered state; `said_again` are ours by their former dots."""
-    return join(ours, recognised(offered, said_again))
+def rejoined(ours: Entity, offered: Entity, past: Past) -> Entity:
+    """Return what `ours`, which `past` has made, comes to with an offered state."""
+    news = frozenset(
+        dot for dot in _shown(offered) if includes(ours.version_vector, dot) and not past.holds(dot)
+    )
+    return join(ours, recognised(offered, past.said_again), news)
 
 
 def recognised(offered: Entity, said_again: Mapping[Dot, Change]) -> Entity:
@@ -57,6 +55,13 @@ def recognised(offered: Entity, said_again: Mapping[Dot, Change]) -> Entity:
         and shows(offered, former, change)
     ]
     return replace(offered, aliases=sorted([*offered.named, *found])) if found else offered
+
+
+def _shown(entity: Entity) -> Iterator[Dot]:
+    for siblings in entity.fields.values():
+        for sibling in siblings:
+            yield from (dot.dot for dot in sibling.dots)
+    yield from (record.dot for record in entity.life)
 
 
 def _holds(sibling: Sibling, dot: Dot) -> bool:

@@ -24,17 +24,18 @@ from rightfit_sync.ingest.decide import decide
 from rightfit_sync.ingest.draft import next_counter
 from rightfit_sync.ingest.offers import take_offers
 from rightfit_sync.ingest.snapshot import (
+    NO_PAST,
     Decision,
     Device,
     Key,
     NeedMore,
+    Past,
     Pushed,
     Receipt,
     Recorded,
     Snapshot,
     wanted,
 )
-from rightfit_sync.ingest.twins import by_former_dot
 from rightfit_sync.life import is_deleted
 from rightfit_sync.limits import PROTOCOL_VERSION
 from rightfit_sync.records import APPLIED, Alias, Change, Entity, Outcome, digest
@@ -76,7 +77,7 @@ class MemoryAuthority:
         self.held: dict[Key, Held] = {}
         self.receipts: dict[Dot, Receipt] = {}
         self.aliases: dict[Alias, Receipt] = {}
-        self._said_again: dict[Dot, Change] = {}
+        self._pasts: dict[Key, Past] = {}
         self.history: list[Recorded] = []
         self.joined: list[Entity] = []
         self.devices: dict[str, Device] = {}
@@ -283,6 +284,9 @@ class MemoryAuthority:
             lambda snapshot: take_offers(taken, snapshot, self.schema, now=now),
         )
         self.joined += decision.joined
+        for joined in decision.joined:
+            key = (joined.kind, joined.entity_id)
+            self._pasts[key] = self._pasts.get(key, NO_PAST).after(joined)
         self._write(decision.entities, decision.orphans, ())
         return refused
 
@@ -304,7 +308,7 @@ class MemoryAuthority:
             orphans={key: self.held[key].orphans for key in keys if key in self.held},
             is_restored=self._is_restored,
             collected=self._known.intersection(keys).difference(self.held),
-            said_again=self._said_again,
+            pasts={key: self._pasts[key] for key in keys if key in self._pasts},
         )
 
     def _commit(self, device: Device, changes: Sequence[Pushed], decision: Decision) -> None:
@@ -316,8 +320,6 @@ class MemoryAuthority:
             alias = was[receipt.dot]
             if alias is not UNSET and receipt.outcome.is_accepted:
                 self.aliases[alias] = receipt
-        applied = [one.change for one in decision.recorded if one.outcome.status in APPLIED]
-        self._said_again |= by_former_dot(applied)
         self._write(decision.entities, decision.orphans, decision.recorded)
 
     def write(self, key: Key, author: Callable[[Entity, Stamp], Change | None], now: int) -> Change | None:
@@ -350,6 +352,7 @@ class MemoryAuthority:
         recorded: Sequence[Recorded],
     ) -> None:
         self.history += recorded
+        self._note_past(recorded)
         self._known |= entities.keys()
         if not entities:
             return
@@ -372,6 +375,12 @@ class MemoryAuthority:
                 self._note(one)
         moved = [key for key in sorted(nearby - set(entities)) if self._audience_has_changed(key)]
         self._number([*entities, *moved])
+
+    def _note_past(self, recorded: Sequence[Recorded]) -> None:
+        for one in recorded:
+            if one.outcome.status in APPLIED:
+                key = (one.change.kind, one.change.entity_id)
+                self._pasts[key] = self._pasts.get(key, NO_PAST).after(one.change)
 
     def _note(self, recorded: Recorded) -> None:
         key = (recorded.change.kind, recorded.change.entity_id)
