@@ -141,6 +141,10 @@ bench: setup ## Measure: W1 to W8 against the limits, ROUNDS rounds of RECORDS r
 bench-compare: setup ## Measure in turns with the commit BASE=..., or compare the newest result with the file BASE
 	$(BIN)/python -m benchmarks.compare "$(BASE)" --records $(RECORDS) --rounds $(ROUNDS)
 
+.PHONY: bench-guard
+bench-guard: setup ## Has a hot path become more than 15 % dearer? Counts and ratios, no absolute times; about 20 s
+	$(BIN)/python -m benchmarks.guard
+
 .PHONY: oldest
 oldest: setup ## What SQL does, on the oldest PostgreSQL that is supported, where it is installed
 	@if [ -x $(OLDEST)/postgres ]; then \

@@ -6,21 +6,18 @@ entry. Both take turns of a few hundred records, so that a slow moment of the di
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import msgspec
 
 from benchmarks.application import SCHEMA
 from benchmarks.clock import expect, file_megabytes, seconds
 from benchmarks.floor import UPSERT, connect
-from benchmarks.syncing import insert
+from benchmarks.replicas import MEMORY, folder_in_memory, insert
 from benchmarks.workload import KIND, Record
 from rightfit_client import Replica
 from rightfit_client.sqlite import sqlite3
 
 TURN_RECORDS = 500
-MEMORY = "/dev/shm"
-"""A file system in memory, where there is one."""
 
 _KEEP = "INSERT INTO outbox (id, body) VALUES (?, ?)"
 
@@ -47,7 +44,7 @@ def measure(folder: Path, records: Sequence[Record]) -> dict[str, float]:
             "sqlite.read": lambda turn: [raw_read(raw, one.id) for one in turn],
         }
         figures.update(in_turns(records, reads))
-    if Path(MEMORY).is_dir():
+    if MEMORY.is_dir():
         figures.update(measure_without_disk(records))
     figures["sqlite.file"] = rows_alone(folder / "rows.db", records)
     for connection in (raw, quick, whole):
@@ -57,8 +54,8 @@ def measure(folder: Path, records: Sequence[Record]) -> dict[str, float]:
 
 def measure_without_disk(records: Sequence[Record]) -> dict[str, float]:
     """Return what saving comes to where syncing a file costs nothing: a slow disk would hide our share of it."""
-    with TemporaryDirectory(dir=MEMORY) as name, _replica(Path(name) / "saving.db") as replica:
-        raw = connect(Path(name) / "raw.db")
+    with folder_in_memory() as memory, _replica(memory / "saving.db") as replica:
+        raw = connect(memory / "raw.db")
         steps: Mapping[str, Step] = {
             "product.save_memory": lambda turn: save_each(replica, turn),
             "sqlite.save_memory": lambda turn: raw_each(raw, turn),

@@ -21,12 +21,12 @@ from benchmarks.clock import (
     percentiles,
     seconds,
 )
+from benchmarks.replicas import count, insert
 from benchmarks.serving import Service
 from benchmarks.workload import KIND, Record
 from rightfit_client import Replica, Select
 
 LIVE_SECONDS_MAX = 30.0
-_COUNT = f"SELECT count(*) AS count FROM {KIND}"
 
 
 def measure(service: Service, records: Sequence[Record], edits: int) -> dict[str, float]:
@@ -58,18 +58,6 @@ def warm_up(service: Service, records: Sequence[Record]) -> None:
         writer.sync()
         reader.sync()
         expect(count(reader), min(len(records), WARM_UP_RECORDS), "records pulled to warm up")
-
-
-def insert(replica: Replica, records: Sequence[Record]) -> None:
-    """Make records, durable at once, each accepted or rejected on its own."""
-    with replica.batch():
-        for record in records:
-            replica.insert(KIND, record.values(), entity_id=record.id)
-
-
-def count(replica: Replica) -> object:
-    """Return how many records the replica shows."""
-    return replica.select(_COUNT)[0]["count"]
 
 
 def edit_across(writer: Replica, reader: Replica, records: Sequence[Record]) -> float:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from benchmarks import syncing
 from benchmarks.application import TRANSITIONS
 from benchmarks.relay import Relay
+from benchmarks.replicas import insert
 from benchmarks.serving import Service
 from benchmarks.workload import Record
 
@@ -17,7 +18,7 @@ def measure(service: Service, records: Sequence[Record], edits: int) -> dict[str
         service.replica("writer", relay.url) as writer,
         service.replica("reader", relay.url) as reader,
     ):
-        syncing.insert(writer, records)
+        insert(writer, records)
         writer.sync()
         pushed = relay.total_bytes
         reader.sync()

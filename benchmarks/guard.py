@@ -1,0 +1,144 @@
+"""`python -m benchmarks.guard`: fails where a hot path has become more than 15 % dearer than `guard.json` says.
+
+| guard | is |
+|---|---|
+| `opcodes` | instructions that Python executes for one change or row: the same on every machine |
+| `bytes` | what a change or row of a message takes, before compression |
+| `ratio` | processor time of the path by that of its yardstick, taken in turns; the least of each counts |
+
+No absolute time is looked at. A ratio that is too great is measured again, up to `ROUNDS_MAX` times, before it fails:
+load from elsewhere makes times longer, never shorter. `--keep` writes what is measured now as what is expected. Counts
+belong to a version of Python; on one that `guard.json` does not know, nothing is compared, and the program says so.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from time import process_time
+
+import msgspec
+from rich.table import Table
+
+from benchmarks import yardsticks
+from benchmarks.hot_paths import COUNT, Prepared, messages, paths
+from benchmarks.opcodes import opcodes
+from benchmarks.replicas import folder_in_memory
+from benchmarks.table import amount, console
+from rightfit_sync.wire.codec import encode
+
+KEPT = Path(__file__).with_name("guard.json")
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+TOLERANCE = 0.15
+ROUNDS_MIN = 12
+ROUNDS_MAX = 60
+
+Figures = dict[str, dict[str, float]]
+Paths = Mapping[str, Callable[[], Prepared]]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.guard", description=__doc__)
+    parser.add_argument("--keep", action="store_true")
+    chosen = parser.parse_args()
+    screen = console()
+    kept = msgspec.json.decode(KEPT.read_bytes(), type=dict[str, Figures]) if KEPT.exists() else {}
+    expected = kept.get(PYTHON, {})
+    measured = measure({} if chosen.keep else expected.get("ratio", {}))
+    if chosen.keep:
+        kept[PYTHON] = measured
+        KEPT.write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=1) + b"\n")
+        screen.print(f"Kept in {KEPT}")
+        return 0
+    if not expected:
+        screen.print(f"{KEPT.name} knows nothing of Python {PYTHON}: nothing is compared")
+        return 0
+    screen.print(shown(expected, measured))
+    dearer = beyond(expected, measured)
+    for name in dearer:
+        screen.print(f"{name} is more than {TOLERANCE:.0%} dearer than benchmarks/{KEPT.name} says.")
+    return 1 if dearer else 0
+
+
+def measure(expected_ratios: Mapping[str, float]) -> Figures:
+    """Return every guard's figure; a ratio beyond what is expected of it is measured more often."""
+    found = paths()
+    return {
+        "opcodes": {name: count_opcodes(found[name]) for name in found if not name.startswith("codec.")},
+        "bytes": {name: len(encode(message)) / COUNT for name, message in messages().items()},
+        "ratio": ratios(found, expected_ratios),
+    }
+
+
+def count_opcodes(prepare: Callable[[], Prepared]) -> float:
+    """Return the instructions of one step by the changes or rows in it, once everything is warm."""
+    with prepare() as step:
+        step()
+    with prepare() as step:
+        return round(opcodes(step) / COUNT, 2)
+
+
+def ratios(found: Paths, expected: Mapping[str, float]) -> dict[str, float]:
+    """Return the least time of each path by the least time of its yardstick."""
+    with ExitStack() as stack:
+        rows = stack.enter_context(yardsticks.rows(stack.enter_context(folder_in_memory())))
+        pairs: Mapping[str, tuple[Sequence[Callable[[], Prepared]], Callable[[], object]]] = {
+            "apply": (
+                [prepare for name, prepare in found.items() if name[:6] == "apply."],
+                yardsticks.python(),
+            ),
+            "codec": ([found["codec.push"], found["codec.page"]] * 4, yardsticks.codec()),
+            "page.apply": ([found["page.apply"]], rows),
+        }
+        least: dict[str, list[float]] = {name: [float("inf"), float("inf")] for name in pairs}
+        for number in range(ROUNDS_MAX):
+            for name, (prepared, yardstick) in pairs.items():
+                spent = sum(_seconds_of(prepare) for prepare in prepared)
+                least[name] = [min(least[name][0], spent), min(least[name][1], _seconds(yardstick))]
+            result = {name: round(path / yardstick, 4) for name, (path, yardstick) in least.items()}
+            is_good = not any(_is_dearer(result[name], expected.get(name)) for name in result)
+            if number + 1 >= ROUNDS_MIN and is_good and expected:
+                break
+    return result
+
+
+def _seconds_of(prepare: Callable[[], Prepared]) -> float:
+    with prepare() as step:
+        return _seconds(step)
+
+
+def _seconds(step: Callable[[], object]) -> float:
+    start = process_time()
+    step()
+    return process_time() - start
+
+
+def beyond(expected: Figures, measured: Figures) -> list[str]:
+    """Return the names of what has become too dear."""
+    return [
+        f"{guard} of {name}"
+        for guard, figures in measured.items()
+        for name, figure in figures.items()
+        if _is_dearer(figure, expected.get(guard, {}).get(name))
+    ]
+
+
+def _is_dearer(figure: float, expected: float | None) -> bool:
+    return expected is not None and figure > expected * (1 + TOLERANCE)
+
+
+def shown(expected: Figures, measured: Figures) -> Table:
+    table = Table(title=f"Hot paths, against benchmarks/{KEPT.name}", title_justify="left")
+    for name in ("guard", "path", "expected", "now", "change"):
+        table.add_column(name)
+    for guard, figures in measured.items():
+        for name, figure in figures.items():
+            before = expected.get(guard, {}).get(name)
+            change = "" if before is None else f"{figure / before - 1:+.1%}"
+            table.add_row(guard, name, "" if before is None else amount(before), amount(figure), change)
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())
