@@ -4,8 +4,6 @@ Each refusal names the field, the value and the way out. Who may write what, ref
 authority's to check, see `ingest`.
 """
 
-from collections.abc import Iterator
-
 from msgspec import UNSET
 
 from rightfit_sync import text
@@ -83,6 +81,7 @@ def _check_base(entity: Entity | None, change: Change) -> Outcome | None:
 
 def _check_patches(change: Change, kind: KindSpec) -> Outcome | None:
     rules = rules_of(kind)
+    is_device = not is_authority(change.dot.device_id)
     for path, patch in change.patches.items():
         if not path or len(path) > PATH_LENGTH_MAX:
             return rejected(
@@ -92,42 +91,38 @@ def _check_patches(change: Change, kind: KindSpec) -> Outcome | None:
             policy = rules.policy(path)
         except MisplacedPathError as misplaced:
             return rejected("invalid_path", str(misplaced), path)
-        if policy.spec.merge == "server" and not is_authority(change.dot.device_id):
+        if policy.spec.merge == "server" and is_device:
             return rejected("server_field", f"only the server writes {path}: leave it out", path)
-        for found in _problems(policy, path, patch):
+        found = _problem(policy, path, patch)
+        if found is not None:
             return found
     return None
 
 
-def _problems(policy: Policy, path: str, patch: Patch) -> Iterator[Outcome]:
-    path_problem = text_problem(path)
-    if path_problem is not None:
-        yield rejected(
-            path_problem[0], path_problem[1], path.replace("\x00", "").encode(errors="ignore").decode()
-        )
-    for value in (patch.value, patch.base):
-        illegal = None if value is UNSET else problem(value)
-        if illegal is not None:
-            yield rejected(illegal[0], f"{path}: {illegal[1]}", path)
+def _problem(policy: Policy, path: str, patch: Patch) -> Outcome | None:
+    illegal = text_problem(path)
+    if illegal is not None:
+        shown = path.replace("\x00", "").encode(errors="ignore").decode()
+        return rejected(illegal[0], illegal[1], shown)
+    illegal = None if patch.value is UNSET else problem(patch.value)
+    if illegal is None and patch.base is not UNSET:
+        illegal = problem(patch.base)
+    if illegal is not None:
+        return rejected(illegal[0], f"{path}: {illegal[1]}", path)
     if patch.ops is not UNSET:
-        yield from _operation_problems(policy, path, patch)
-    elif patch.value is UNSET:
-        yield rejected("invalid_patch", f"{path}: a patch carries a value or ops", path)
-    else:
-        sentence = policy.problem(patch.value)
-        if sentence is not None:
-            yield rejected("invalid_type", f"{path}: {sentence}", path)
+        return _operation_problem(policy, path, patch)
+    if patch.value is UNSET:
+        return rejected("invalid_patch", f"{path}: a patch carries a value or ops", path)
+    sentence = policy.problem(patch.value)
+    return None if sentence is None else rejected("invalid_type", f"{path}: {sentence}", path)
 
 
-def _operation_problems(policy: Policy, path: str, patch: Patch) -> Iterator[Outcome]:
+def _operation_problem(policy: Policy, path: str, patch: Patch) -> Outcome | None:
     if not policy.freezes_view or patch.ops is UNSET or patch.value is not UNSET:
-        yield rejected("invalid_operation", f"{path}: ops are for texts, instead of a value", path)
-        return
+        return rejected("invalid_operation", f"{path}: ops are for texts, instead of a value", path)
     try:
         after = text.apply(text.parse(patch.ops), patch.base if isinstance(patch.base, str) else "")
     except text.TextError as mismatch:
-        yield rejected("invalid_operation", f"{path}: {mismatch}", path)
-        return
+        return rejected("invalid_operation", f"{path}: {mismatch}", path)
     illegal = problem(after)
-    if illegal is not None:
-        yield rejected(illegal[0], f"{path}: {illegal[1]}", path)
+    return None if illegal is None else rejected(illegal[0], f"{path}: {illegal[1]}", path)

@@ -79,10 +79,17 @@ def conflicts(entity: Entity, schema: Schema, orphans: Iterable[str] = ()) -> li
 
 
 def _sibling_conflicts(entity: Entity) -> Iterable[Conflict]:
-    for path, siblings in sorted(entity.fields.items()):
+    # Hardly any record has one, so the paths are sorted only once some are found.
+    suspected = [
+        path
+        for path, siblings in entity.fields.items()
+        if len(siblings) > 1 or (siblings[0].value is None and "/" in path)
+    ]
+    for path in sorted(suspected):
+        siblings = entity.fields[path]
         if len(siblings) > 1:
             yield _conflict(entity, path, "siblings", _dots(siblings), siblings)
-        elif siblings[0].value is None and "/" in path:
+        else:
             survivors = [
                 one for inner, kept in sorted(entity.fields.items()) if is_inside(inner, path) for one in kept
             ]

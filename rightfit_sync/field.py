@@ -41,6 +41,8 @@ def merge_field(
     policy: Policy, before: Sequence[Sibling], patch: Patch, value: Value, dot: WrittenDot, op: FieldOp
 ) -> Merged:
     """Return what `patch`, whose final value is `value`, makes of the siblings `before`."""
+    if not before and op == "create" and not policy.removes:
+        return Merged([Sibling(value=value, dots=[dot])], "applied")
     replaces = frozenset((replaced.device_id, replaced.counter) for replaced in patch.replaced)
     left, replaced_values = _take_away(policy, before, replaces, value, op)
     if op == "edit":

@@ -3,22 +3,29 @@
 And held until the commit.
 
 So sequence numbers become visible in their order, and a reader of "everything after n" misses nothing.
-All writes travel in one pipeline, each kind of row as one statement with many parameter sets.
+All writes travel in one pipeline, each kind of row as one statement (see `bulk`).
 """
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from msgspec import UNSET
 
 from rightfit_server.ingest.shape import is_storable
-from rightfit_server.ports.storage import AudienceWrite, CommitPlan, ContentionError, EntityWrite
+from rightfit_server.ports.storage import (
+    AudienceWrite,
+    CommitPlan,
+    ConflictOpened,
+    ContentionError,
+    EntityWrite,
+)
+from rightfit_server.postgres.bulk import arrays, text_array, unnested
 from rightfit_server.postgres.pool import Connection
-from rightfit_server.postgres.rows import as_name, columns, encode_change, encode_json
+from rightfit_server.postgres.rows import as_name, encode_change, encode_json
 from rightfit_sync.causality.dot import is_authority
 from rightfit_sync.digests import canonical_state, place
 from rightfit_sync.feed import chained
 from rightfit_sync.ingest.snapshot import Key, Recorded
-from rightfit_sync.records import Entity
 
 # Where the push used numbers of the authority's own device, nobody else may have used them meanwhile.
 _COUNT = """
@@ -31,64 +38,84 @@ _COUNT = """
 _CHAIN = "UPDATE app.tenants SET chain = %s WHERE tenant_id = %s"
 _COMMIT = "INSERT INTO app.commits (tenant_id, seq, chain, device_id) VALUES (%s, %s, %s, %s)"
 _DEVICE = "UPDATE app.devices SET counter = %s, last_seen_at = now() WHERE tenant_id = %s AND device_id = %s"
-_INSERT = """
-    INSERT INTO app.entities (
-        seq, commit_seq, state, version_vector, document, own_tags, neighbour_tags, lost_tags, orphans,
-        suggestions, deleted_at, deleted_by_device_id, digest, place, tenant_id, kind, entity_id
-    ) VALUES (
-        %s, %s, %s, %s::jsonb, %s::jsonb, %s, %s, %s::jsonb, %s, %s::jsonb,
-        to_timestamp(%s / 1000.0), %s, %s, %s, %s, %s, %s
+_ENTITY_TYPES = "bigint bytea jsonb jsonb text text jsonb text jsonb bigint text text text text text"
+_ENTITY_ROWS = f"""
+    {unnested(_ENTITY_TYPES)} AS r (
+        seq, state, version_vector, document, own_tags, neighbour_tags, lost_tags, orphans, suggestions,
+        deleted_at, deleted_by_device_id, digest, place, kind, entity_id
     )
 """
-_UPDATE = """
-    UPDATE app.entities
-    SET seq = %s, commit_seq = %s, state = %s, version_vector = %s::jsonb, document = %s::jsonb,
-        own_tags = %s, neighbour_tags = %s, lost_tags = %s::jsonb, orphans = %s, suggestions = %s::jsonb,
-        deleted_at = to_timestamp(%s / 1000.0), deleted_by_device_id = %s, digest = %s, place = %s
-    WHERE tenant_id = %s AND kind = %s AND entity_id = %s
-"""
-_AUDIENCE = """
-    UPDATE app.entities SET seq = %s, commit_seq = %s, neighbour_tags = %s, lost_tags = %s::jsonb
-    WHERE tenant_id = %s AND kind = %s AND entity_id = %s
-"""
-_FORGET_REFERENCES = """
-    DELETE FROM app.entity_references r USING unnest(%s::text[], %s::text[]) AS k (kind, entity_id)
+_INSERT = f"""
+    INSERT INTO app.entities (
+        tenant_id, commit_seq, seq, state, version_vector, document, own_tags, neighbour_tags, lost_tags, orphans,
+        suggestions, deleted_at, deleted_by_device_id, digest, place, kind, entity_id
+    )
+    SELECT %s, %s, seq, state, version_vector, document, own_tags::text[], neighbour_tags::text[], lost_tags,
+        orphans::text[], suggestions, to_timestamp(deleted_at / 1000.0), deleted_by_device_id, digest, place, kind,
+        entity_id
+    FROM {_ENTITY_ROWS}
+"""  # noqa: S608 - all of it are words of this module.
+_UPDATE = f"""
+    UPDATE app.entities e
+    SET commit_seq = %s, seq = r.seq, state = r.state, version_vector = r.version_vector, document = r.document,
+        own_tags = r.own_tags::text[], neighbour_tags = r.neighbour_tags::text[], lost_tags = r.lost_tags,
+        orphans = r.orphans::text[], suggestions = r.suggestions,
+        deleted_at = to_timestamp(r.deleted_at / 1000.0), deleted_by_device_id = r.deleted_by_device_id,
+        digest = r.digest, place = r.place
+    FROM {_ENTITY_ROWS}
+    WHERE e.tenant_id = %s AND e.kind = r.kind AND e.entity_id = r.entity_id
+"""  # noqa: S608
+_AUDIENCE_TYPES = "bigint text jsonb text text"
+_AUDIENCE = f"""
+    UPDATE app.entities e
+    SET commit_seq = %s, seq = r.seq, neighbour_tags = r.neighbour_tags::text[], lost_tags = r.lost_tags
+    FROM {unnested(_AUDIENCE_TYPES)} AS r (seq, neighbour_tags, lost_tags, kind, entity_id)
+    WHERE e.tenant_id = %s AND e.kind = r.kind AND e.entity_id = r.entity_id
+"""  # noqa: S608
+_FORGET_REFERENCES = f"""
+    DELETE FROM app.entity_references r USING {unnested("text text")} AS k (kind, entity_id)
     WHERE r.tenant_id = %s AND r.kind = k.kind AND r.entity_id = k.entity_id
-"""
-_REFERENCE = """
+"""  # noqa: S608
+_REFERENCE_TYPES = "text text text text text"
+_REFERENCE = f"""
     INSERT INTO app.entity_references (tenant_id, kind, entity_id, path, target_kind, target_id)
-    VALUES (%s, %s, %s, %s, %s, %s)
-"""
-_CHANGE = """
+    SELECT %s, * FROM {unnested(_REFERENCE_TYPES)}
+"""  # noqa: S608
+_CHANGE_TYPES = "text bigint text text text text text json json integer text text bigint text text"
+_CHANGE = f"""
     INSERT INTO app.changes (
-        tenant_id, device_id, counter, digest, kind, entity_id, op, status, change, outcome, commit_seq,
-        ordinal, transaction_id, was_device_id, was_counter, was_digest, subject_id
-    ) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s::json, %s::json, %s, %s, %s, %s, %s, %s, %s)
-"""
-_JOIN = """
-    INSERT INTO app.joins (tenant_id, commit_seq, ordinal, kind, entity_id, device_id, state)
-    VALUES (%s, %s, %s, %s, %s, %s, %s)
-"""
+        tenant_id, commit_seq, device_id, counter, digest, kind, entity_id, op, status, change, outcome, ordinal,
+        transaction_id, was_device_id, was_counter, was_digest, subject_id
+    ) SELECT %s, %s, * FROM {unnested(_CHANGE_TYPES)}
+"""  # noqa: S608
+_JOIN_TYPES = "integer text text bytea"
+_JOIN = f"""
+    INSERT INTO app.joins (tenant_id, commit_seq, device_id, ordinal, kind, entity_id, state)
+    SELECT %s, %s, %s, * FROM {unnested(_JOIN_TYPES)}
+"""  # noqa: S608
 # A conflict of the same id is open again after a reference was orphaned, mended, and orphaned once more.
-_OPEN = """
+_OPEN_TYPES = "text text text text text jsonb text text"
+_OPEN = f"""
     INSERT INTO app.conflicts (
-        tenant_id, conflict_id, kind, entity_id, path, reason, dots, suggestion, opened_seq,
-        opened_by_device_id
-    ) VALUES (%s, %s, %s, %s, %s, %s, %s::jsonb, %s, %s, %s)
+        tenant_id, opened_seq, conflict_id, kind, entity_id, path, reason, dots, suggestion, opened_by_device_id
+    ) SELECT %s, %s, * FROM {unnested(_OPEN_TYPES)}
     ON CONFLICT (tenant_id, conflict_id) DO UPDATE
     SET suggestion = excluded.suggestion, opened_at = now(), opened_seq = excluded.opened_seq,
         opened_by_device_id = excluded.opened_by_device_id, closed_at = NULL, closed_seq = NULL,
         closed_by_device_id = NULL, closed_by_subject_id = NULL
-"""
-_CLOSE = """
-    UPDATE app.conflicts
-    SET closed_at = now(), closed_seq = %s, closed_by_device_id = %s, closed_by_subject_id = %s
-    WHERE tenant_id = %s AND conflict_id = %s AND closed_at IS NULL
-"""
-_EFFECT = """
+"""  # noqa: S608
+_CLOSE_TYPES = "text text"
+_CLOSE = f"""
+    UPDATE app.conflicts c
+    SET closed_at = now(), closed_seq = %s, closed_by_device_id = r.device_id, closed_by_subject_id = %s
+    FROM {unnested(_CLOSE_TYPES)} AS r (conflict_id, device_id)
+    WHERE c.tenant_id = %s AND c.conflict_id = r.conflict_id AND c.closed_at IS NULL
+"""  # noqa: S608
+_EFFECT_TYPES = "integer text jsonb text bigint"
+_EFFECT = f"""
     INSERT INTO app.effects (tenant_id, commit_seq, ordinal, name, payload, device_id, counter)
-    VALUES (%s, %s, %s, %s, %s::jsonb, %s, %s)
-"""
+    SELECT %s, %s, * FROM {unnested(_EFFECT_TYPES)}
+"""  # noqa: S608
 
 
 async def write_commit(connection: Connection, tenant_id: str, plan: CommitPlan) -> int:
@@ -122,10 +149,10 @@ async def write_commit(connection: Connection, tenant_id: str, plan: CommitPlan)
             _key(write) for write in plan.entities if write.references is not None and not write.is_new
         ]
         if changed_references:
-            await cursor.execute(_FORGET_REFERENCES, (*columns(changed_references), tenant_id))
-        for statement, parameters in writing.statements(head - rows + 1):
-            if parameters:
-                await cursor.executemany(statement, parameters)
+            await cursor.execute(_FORGET_REFERENCES, (*arrays("text text", changed_references), tenant_id))
+        for one in writing.statements(head - rows + 1):
+            if one.rows:
+                await cursor.execute(one.sql, (*one.before, *arrays(one.types, one.rows), *one.after))
     return int(head)
 
 
@@ -133,105 +160,82 @@ def _key(write: EntityWrite) -> Key:
     return write.entity.kind, write.entity.entity_id
 
 
+class _Statement(NamedTuple):
+    """One statement: the types of its rows' columns, its rows, and the parameters before and after them."""
+
+    sql: str
+    types: str
+    rows: Sequence[Sequence[object]]
+    before: Sequence[object] = ()
+    after: Sequence[object] = ()
+
+
 class _Writing:
-    """The parameter sets of one commit."""
+    """The rows of one commit."""
 
     def __init__(self, tenant_id: str, plan: CommitPlan, head: int) -> None:
         self._tenant_id = tenant_id
         self._plan = plan
         self._head = head
 
-    def statements(self, first_seq: int) -> Iterable[tuple[str, Sequence[Sequence[object]]]]:
-        """Return each statement with its parameter sets, in an order that keeps foreign keys whole."""
+    def statements(self, first_seq: int) -> Iterable[_Statement]:
+        """Return the statements, in an order that keeps foreign keys whole; those without rows are to be left out."""
         plan, tenant_id, head = self._plan, self._tenant_id, self._head
+        commit = (tenant_id, head)
         numbered = list(enumerate(plan.entities, first_seq))
-        yield _INSERT, [self._entity(seq, write) for seq, write in numbered if write.is_new]
-        yield _UPDATE, [self._entity(seq, write) for seq, write in numbered if not write.is_new]
+        new = [self._entity(seq, write) for seq, write in numbered if write.is_new]
+        yield _Statement(_INSERT, _ENTITY_TYPES, new, commit)
+        changed = [self._entity(seq, write) for seq, write in numbered if not write.is_new]
+        yield _Statement(_UPDATE, _ENTITY_TYPES, changed, (head,), (tenant_id,))
         beyond = enumerate(plan.audiences, first_seq + len(plan.entities))
-        yield _AUDIENCE, [self._audience(seq, write) for seq, write in beyond]
-        yield (
-            _REFERENCE,
-            [
-                (tenant_id, *_key(write), reference.path, *reference.target)
-                for write in plan.entities
-                for reference in write.references or ()
-            ],
-        )
-        yield _JOIN, [self._join(ordinal, entity) for ordinal, entity in enumerate(plan.joined)]
-        yield _CHANGE, [self._change(ordinal, one) for ordinal, one in enumerate(plan.recorded)]
-        yield (
-            _OPEN,
-            [
-                (
-                    tenant_id,
-                    one.conflict.conflict_id,
-                    one.conflict.kind,
-                    one.conflict.entity_id,
-                    one.conflict.path,
-                    one.conflict.reason,
-                    encode_json(one.conflict.dots),
-                    one.suggestion,
-                    head,
-                    one.device_id,
-                )
-                for one in plan.opened
-            ],
-        )
-        yield (
-            _CLOSE,
-            [
-                (head, device_id, plan.subject_id, tenant_id, conflict_id)
-                for conflict_id, device_id in plan.closed
-            ],
-        )
-        yield (
-            _EFFECT,
-            [
-                (
-                    tenant_id,
-                    head,
-                    ordinal,
-                    one.effect.name,
-                    encode_json(one.effect.payload),
-                    one.dot.device_id,
-                    one.dot.counter,
-                )
-                for ordinal, one in enumerate(plan.effects)
-            ],
-        )
+        audiences = [self._audience(seq, write) for seq, write in beyond]
+        yield _Statement(_AUDIENCE, _AUDIENCE_TYPES, audiences, (head,), (tenant_id,))
+        references = [
+            (*_key(write), reference.path, *reference.target)
+            for write in plan.entities
+            for reference in write.references or ()
+        ]
+        yield _Statement(_REFERENCE, _REFERENCE_TYPES, references, (tenant_id,))
+        joined = [
+            (ordinal, entity.kind, entity.entity_id, canonical_state(entity))
+            for ordinal, entity in enumerate(plan.joined)
+        ]
+        yield _Statement(_JOIN, _JOIN_TYPES, joined, (*commit, plan.device.device_id))
+        changes = [self._change(ordinal, one) for ordinal, one in enumerate(plan.recorded)]
+        yield _Statement(_CHANGE, _CHANGE_TYPES, changes, commit)
+        yield _Statement(_OPEN, _OPEN_TYPES, [_opened(one) for one in plan.opened], commit)
+        yield _Statement(_CLOSE, _CLOSE_TYPES, plan.closed, (head, plan.subject_id), (tenant_id,))
+        effects = [
+            (ordinal, one.effect.name, encode_json(one.effect.payload), one.dot.device_id, one.dot.counter)
+            for ordinal, one in enumerate(plan.effects)
+        ]
+        yield _Statement(_EFFECT, _EFFECT_TYPES, effects, commit)
 
     def _entity(self, seq: int, write: EntityWrite) -> Sequence[object]:
         return (
             seq,
-            self._head,
             canonical_state(write.entity),
             encode_json(write.entity.version_vector),
-            write.document.decode(),
-            list(write.own_tags),
-            list(write.neighbour_tags),
+            write.document,
+            text_array(tuple(write.own_tags)),
+            text_array(tuple(write.neighbour_tags)),
             self._lost(write),
-            list(write.orphans),
+            text_array(tuple(write.orphans)),
             encode_json(write.suggestions),
             # A clock before 1970 is wrong in any case, and some would be beyond what the column holds.
             None if write.deleted_at is None else max(0, write.deleted_at),
             write.deleted_by_device_id,
             write.digest,
             place(*_key(write)),
-            self._tenant_id,
             *_key(write),
         )
 
     def _audience(self, seq: int, write: AudienceWrite) -> Sequence[object]:
-        return (seq, self._head, list(write.neighbour_tags), self._lost(write), self._tenant_id, *write.key)
+        return (seq, text_array(tuple(write.neighbour_tags)), self._lost(write), *write.key)
 
-    def _lost(self, write: EntityWrite | AudienceWrite) -> str:
+    def _lost(self, write: EntityWrite | AudienceWrite) -> bytes:
         lost = {**write.lost_tags, **dict.fromkeys(write.newly_lost, self._head)}
         return encode_json(lost)
-
-    def _join(self, ordinal: int, entity: Entity) -> Sequence[object]:
-        key = (entity.kind, entity.entity_id)
-        device_id = self._plan.device.device_id
-        return (self._tenant_id, self._head, ordinal, *key, device_id, canonical_state(entity))
 
     def _change(self, ordinal: int, recorded: Recorded) -> Sequence[object]:
         change, outcome, plan = recorded.change, recorded.outcome, self._plan
@@ -240,7 +244,6 @@ class _Writing:
         )
         was = None if change.was is UNSET or not is_storable(change.was.dot) else change.was
         return (
-            self._tenant_id,
             change.dot.device_id,
             change.dot.counter,
             recorded.digest,
@@ -250,7 +253,6 @@ class _Writing:
             outcome.status,
             encode_change(change),
             encode_json(outcome),
-            self._head,
             ordinal,
             None if change.transaction_id is None else as_name(change.transaction_id),
             None if was is None else was.dot.device_id,
@@ -258,3 +260,9 @@ class _Writing:
             None if was is None else was.digest,
             plan.subject_id if is_pushed else None,
         )
+
+
+def _opened(one: ConflictOpened) -> Sequence[object]:
+    conflict = one.conflict
+    key = (conflict.conflict_id, conflict.kind, conflict.entity_id, conflict.path, conflict.reason)
+    return (*key, encode_json(conflict.dots), one.suggestion, one.device_id)

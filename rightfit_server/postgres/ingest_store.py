@@ -9,6 +9,7 @@ import msgspec
 from psycopg import sql
 
 from rightfit_server.ports.storage import CommitPlan, Identity, Pusher, StoredEntity, Viewer
+from rightfit_server.postgres.bulk import arrays
 from rightfit_server.postgres.commit import write_commit
 from rightfit_server.postgres.pool import Connection
 from rightfit_server.postgres.rows import STORED_COLUMNS, columns, stored_entity
@@ -113,7 +114,7 @@ class PostgresIngest:
         spent = [dot for dot in dots if dot.device_id != device.device_id or dot.counter <= device.counter]
         receipts: dict[Dot, Receipt] = {}
         if spent:
-            names = ([dot.device_id for dot in spent], [dot.counter for dot in spent])
+            names = arrays("text bigint", [(dot.device_id, dot.counter) for dot in spent])
             async for device_id, counter, digest, outcome in await self._connection.execute(_RECEIPTS, names):
                 dot = Dot(device_id, counter)
                 receipts[dot] = Receipt(dot, digest, _decode_outcome(outcome))

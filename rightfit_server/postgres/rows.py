@@ -8,6 +8,7 @@ from psycopg import sql
 
 from rightfit_server.ingest.shape import NAME_LENGTH_MAX
 from rightfit_server.ports.storage import StoredEntity
+from rightfit_server.postgres.bulk import Array, array
 from rightfit_sync.ingest.snapshot import Key
 from rightfit_sync.records import Change, Entity
 
@@ -50,22 +51,22 @@ def decode_texts(text: str) -> dict[str, str]:
     return {} if text == "{}" else _decode_texts(text)
 
 
-def encode_json(value: object) -> str:
-    """Return `value` as JSON text."""
-    return msgspec.json.encode(value).decode()
+def encode_json(value: object) -> bytes:
+    """Return `value` as JSON."""
+    return msgspec.json.encode(value)
 
 
-def encode_change(change: Change) -> str:
-    r"""Return the JSON text of any change, also of one with half a character (as `\ud800`)."""
+def encode_change(change: Change) -> bytes:
+    r"""Return the JSON of any change, also of one with half a character (as `\ud800`)."""
     try:
         return encode_json(change)
     except UnicodeEncodeError:
-        return json.dumps(msgspec.to_builtins(change))
+        return json.dumps(msgspec.to_builtins(change)).encode()
 
 
-def columns(keys: Collection[Key]) -> tuple[list[str], list[str]]:
+def columns(keys: Collection[Key]) -> tuple[Array, Array]:
     """Return keys as two arrays, for `unnest`."""
-    return [key[0] for key in keys], [key[1] for key in keys]
+    return array("text", [key[0] for key in keys]), array("text", [key[1] for key in keys])
 
 
 def as_name(text: str) -> str:

@@ -31,6 +31,9 @@ from rightfit_sync.schema.spec import CONTAINERS, FieldSpec, KindSpec
 
 PolicyFactory = Callable[[FieldSpec], Policy]
 
+_PATHS_REMEMBERED_MAX = 10_000
+"""Inner paths (`tags/leak`) whose policy a kind's rules remember; beyond it they begin anew."""
+
 _POLICIES: dict[str, PolicyFactory] = {
     "register": Policy,
     "server": Policy,
@@ -73,11 +76,17 @@ class Rules:
                 group, {member: _policy(kind.fields[member]) for member in group.members}
             )
         self._members: dict[tuple[str, str | None], Policy] = {}
+        self._known = dict(self._fields)
 
     def policy(self, path: str) -> Policy:
         """Return the policy of `path`; raise `MisplacedPathError` for one that cannot be patched."""
-        found = self._fields.get(path)
-        return found if found is not None else self._inner(path)
+        found = self._known.get(path)
+        if found is None:
+            found = self._inner(path)
+            if len(self._known) >= _PATHS_REMEMBERED_MAX:
+                self._known = dict(self._fields)
+            self._known[path] = found
+        return found
 
     def spec(self, path: str) -> FieldSpec:
         """Return the declaration behind `path`."""
