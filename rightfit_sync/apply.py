@@ -15,13 +15,13 @@ from msgspec.structs import replace
 
 from rightfit_sync import text
 from rightfit_sync.admission import check
-from rightfit_sync.causality.dot import WrittenDot
+from rightfit_sync.causality.dot import Dot, WrittenDot
 from rightfit_sync.causality.twins import closed
 from rightfit_sync.causality.version_vector import advance, includes
 from rightfit_sync.field import FieldOp, How, less_dots, merge_field
 from rightfit_sync.invariants import broken
 from rightfit_sync.life import LIFE_PATH, delete_conflict, with_record
-from rightfit_sync.limits import SIBLINGS_PER_FIELD_MAX
+from rightfit_sync.limits import ABSENT_DOTS_MAX, SIBLINGS_PER_FIELD_MAX
 from rightfit_sync.merge.registry import rules_of
 from rightfit_sync.paths import is_inside
 from rightfit_sync.records import Change, Entity, LifeRecord, Named, Outcome, Patch, Sibling, rejected
@@ -62,6 +62,7 @@ def apply(entity: Entity | None, change: Change, schema: Schema) -> tuple[Entity
         fields=draft.fields,
         life=_life(known, change),
         aliases=_aliases(known, change),
+        absent=_absent(known, change),
     )
     outcome = draft.outcome(after, change)
     return (entity, outcome) if outcome.status == "rejected" else (after, outcome)
@@ -82,7 +83,11 @@ def _life(entity: Entity, change: Change) -> Sequence[LifeRecord]:
 
 def _is_in(entity: Entity, change: Change) -> bool:
     """Whether `change` is part of `entity`, under its own dot or another one."""
-    if change.dot.counter > 0 and includes(entity.version_vector, change.dot):
+    if (
+        change.dot.counter > 0
+        and includes(entity.version_vector, change.dot)
+        and not entity.lacks(change.dot)
+    ):
         return True
     return change.was is not UNSET and any(one.was == change.was for one in entity.named)
 
@@ -91,6 +96,14 @@ def _aliases(entity: Entity, change: Change) -> Sequence[Named] | UnsetType:
     if change.was is UNSET:
         return entity.aliases
     return sorted([*entity.named, Named(change.dot, change.was)])
+
+
+def _absent(entity: Entity, change: Change) -> Sequence[Dot] | UnsetType:
+    if entity.absent is UNSET and change.absent is UNSET:
+        return UNSET
+    known = () if entity.absent is UNSET else entity.absent
+    news = () if change.absent is UNSET else change.absent
+    return sorted({*known, *news} - {change.dot})[:ABSENT_DOTS_MAX] or UNSET
 
 
 def final_value(patch: Patch) -> Value:

@@ -9,22 +9,23 @@ three joins; which dots are shown never does.) The rules:
 - drop siblings left empty, and siblings whose dots are a subset of another's;
 - of equal dot sets with different values keep the greatest `(written_at, canonical value)`;
 - drop a life record whose dot the other side knows and no longer holds;
-- the version vectors: the maximum; the aliases: all of them.
+- the version vectors: the maximum; the aliases: all of them; absent remains what neither side includes.
 
 A change that has several dots (see `Entity.aliases`) is known, shown and told by any of them.
 
 Source: docs/explanation/semantics.md, section 8.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from rightfit_sync.causality.dot import Dot, WrittenDot
 from rightfit_sync.causality.twins import Twins, chief, sees
-from rightfit_sync.causality.version_vector import merge
+from rightfit_sync.causality.version_vector import includes, merge
 from rightfit_sync.field import resolution_dots, sorted_siblings, with_dots
+from rightfit_sync.limits import ABSENT_DOTS_MAX
 from rightfit_sync.records import Entity, LifeRecord, Sibling, twins_of
 from rightfit_sync.values import canonical
 
@@ -52,14 +53,33 @@ def join(left: Entity, right: Entity, news: frozenset[Dot] = frozenset()) -> Ent
         fields=fields,
         life=_join_life(left, right, twins, news),
         aliases=named or UNSET,
+        absent=_join_absent(left, right) or UNSET,
     )
+
+
+def _join_absent(left: Entity, right: Entity) -> list[Dot]:
+    """Return the dots that neither side includes."""
+    return sorted(
+        dot
+        for ours, theirs in ((left, right), (right, left))
+        for dot in (() if ours.absent is UNSET else ours.absent)
+        if not includes(theirs.version_vector, dot) or (ours is left and theirs.lacks(dot))
+    )[:ABSENT_DOTS_MAX]
+
+
+def _knows(entity: Entity, dot: Dot, twins: Twins) -> bool:
+    """Whether `entity` includes the change that `dot` stands for, under whichever of its dots."""
+    if entity.absent is UNSET:
+        return sees(entity.version_vector, dot, twins)
+    names = twins.get(dot, (dot,))
+    return any(includes(entity.version_vector, one) and not entity.lacks(one) for one in names)
 
 
 def _join_field(left: Entity, right: Entity, path: str, twins: Twins, news: frozenset[Dot]) -> list[Sibling]:
     ours, theirs = left.fields.get(path, ()), right.fields.get(path, ())
     kept = [
-        *_still_shown(ours, theirs, right.version_vector, twins),
-        *_still_shown(theirs, ours, left.version_vector, twins, news),
+        *_still_shown(ours, theirs, right, twins),
+        *_still_shown(theirs, ours, left, twins, news),
     ]
     greatest: dict[_Names, Sibling] = {}
     for sibling in kept:
@@ -74,7 +94,7 @@ def _join_field(left: Entity, right: Entity, path: str, twins: Twins, news: froz
 def _still_shown(
     ours: Sequence[Sibling],
     theirs: Iterable[Sibling],
-    known: Mapping[str, int],
+    other: Entity,
     twins: Twins,
     news: frozenset[Dot] = frozenset(),
 ) -> list[Sibling]:
@@ -84,7 +104,7 @@ def _still_shown(
         dots = [
             dot
             for dot in sibling.dots
-            if dot.dot in news or chief(dot.dot, twins) in shown or not sees(known, dot.dot, twins)
+            if dot.dot in news or chief(dot.dot, twins) in shown or not _knows(other, dot.dot, twins)
         ]
         if dots:
             kept.append(sibling if len(dots) == len(sibling.dots) else with_dots(sibling, dots))
@@ -121,7 +141,7 @@ def _join_life(left: Entity, right: Entity, twins: Twins, news: frozenset[Dot]) 
         held = {chief(record.dot, twins) for record in theirs.life}
         for record in ours.life:
             name = chief(record.dot, twins)
-            if record.dot in fresh or name in held or not sees(theirs.version_vector, record.dot, twins):
+            if record.dot in fresh or name in held or not _knows(theirs, record.dot, twins):
                 known = records.get(name)
                 records[name] = record if known is None else _of_both(known, record)
     return sorted(records.values(), key=lambda record: record.dot)

@@ -70,6 +70,9 @@ IDS_PER_REPLICA_MAX = 256
 DEVICES_PER_VECTOR_MAX = 1_024
 """Devices that one version vector may name."""
 
+ABSENT_DOTS_MAX = 64
+"""Dots that an entity remembers as covered by its version vector and not included."""
+
 SIBLINGS_PER_FIELD_MAX = 64
 """Concurrent values kept beside each other in one field; more are rejected with their payload kept."""
 

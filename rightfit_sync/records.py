@@ -68,7 +68,8 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     people and for display order only). Changes with one `transaction_id` stand and fall together. `was` names
     the change under its first device id, `formerly` under all those between that and the present one. A void
     carries the `digest` and `reason` of the change it stands for; a cascade names in `cascade_of` the entity,
-    `[kind, entity_id]`, whose delete brought it about.
+    `[kind, entity_id]`, whose delete brought it about. `absent`, which only the authority writes,
+    are earlier dots of the device for the same entity that were not accepted.
     """
 
     dot: Dot
@@ -84,6 +85,7 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     digest: str | UnsetType = UNSET
     reason: str | UnsetType = UNSET
     cascade_of: Sequence[str] | UnsetType = UNSET
+    absent: Sequence[Dot] | UnsetType = UNSET
 
 
 class Sibling(msgspec.Struct, frozen=True, gc=False):
@@ -123,6 +125,11 @@ class Entity(msgspec.Struct, frozen=True, gc=False):
     fields: Mapping[str, Sequence[Sibling]]
     life: Sequence[LifeRecord] = []
     aliases: Sequence[Named] | UnsetType = UNSET
+    absent: Sequence[Dot] | UnsetType = UNSET
+
+    def lacks(self, dot: Dot) -> bool:
+        """Whether `dot` is not included although the version vector covers it."""
+        return self.absent is not UNSET and dot in self.absent
 
     @property
     def named(self) -> Sequence[Named]:

@@ -86,6 +86,7 @@ class _Ingest:
         self._deferred: list[Dot] = []
         self._deferred_keys: set[Key] = set()
         self._counter = snapshot.device.counter
+        self._refused: dict[Key, list[Dot]] = {}
         self._lost = {dot for dot, receipt in snapshot.receipts.items() if not receipt.outcome.is_accepted}
         self._absent = {dot for dot, receipt in snapshot.receipts.items() if _is_absent(receipt.outcome)}
         twins = ((dot, receipt.outcome.twin) for dot, receipt in snapshot.receipts.items())
@@ -127,6 +128,7 @@ class _Ingest:
                     detail={"dot": [dot.device_id, dot.counter]},
                 )
             self._receipts.append(receipt)
+            self._note_refused(pushed, receipt.outcome)
             return True
         if dot.counter > self._counter + 1:
             message = f"{dot} leaves a gap: the next counter is {self._counter + 1}"
@@ -166,6 +168,7 @@ class _Ingest:
             trimmed(replace(change, base=self._base(change, before)), before, self._absent),
             patches=self._renamed(change.patches),
             written_at=min(change.written_at, self._now),
+            absent=self._passed_over(change, before) or UNSET,
         )
         after, outcome = apply(before, clamped, self._schema)
         if outcome.status == "rejected" or after is None:
@@ -203,7 +206,7 @@ class _Ingest:
         if twin is not None:
             return replace(DUPLICATE, twin=twin)
         for dot in (change.dot, *former_dots(change)):
-            if includes(before.version_vector, dot) and not self._has_receipt(dot):
+            if includes(before.version_vector, dot) and not before.lacks(dot) and not self._has_receipt(dot):
                 if shows(before, dot, change):
                     return DUPLICATE if dot == change.dot else replace(DUPLICATE, twin=dot)
                 return rejected(RECEIPT_LOST, f"the answer to {dot} was lost in a restore: look, then retry")
@@ -280,12 +283,31 @@ class _Ingest:
         self._receipts.append(Receipt(dot, pushed.digest, outcome))
         change = self._as_applied.get(dot, pushed.change) if outcome.is_accepted else pushed.change
         self._draft.recorded.append(Recorded(change, pushed.digest, outcome))
+        self._note_refused(pushed, outcome)
         if not outcome.is_accepted:
             self._lost.add(dot)
         if _is_absent(outcome):
             self._absent.add(dot)
         if outcome.twin is not None:
             self._twins[dot] = outcome.twin
+
+    def _note_refused(self, pushed: Pushed, outcome: Outcome) -> None:
+        if not outcome.is_accepted:
+            change = pushed.change
+            self._refused.setdefault((change.kind, change.entity_id), []).append(change.dot)
+
+    def _passed_over(self, change: Change, before: Entity | None) -> list[Dot]:
+        """Return the dots of its device between the last one that is included and `change` that were not accepted.
+
+        A device that had not heard so when it wrote names the last of them in `base`, and sends those before it again.
+        """
+        device_id, counter = change.dot.device_id, change.dot.counter
+        known = 0 if before is None else before.version_vector.get(device_id, 0)
+        named = Dot(device_id, change.base.get(device_id, 0))
+        refused = [*self._refused.get((change.kind, change.entity_id), ()), *({named} & self._lost)]
+        return sorted(
+            {dot for dot in refused if dot.device_id == device_id and known < dot.counter < counter}
+        )
 
     def decision(self) -> Decision:
         """Return everything that has been decided."""

@@ -1,0 +1,149 @@
+"""After a restore two pasts of one record meet; one change must not count twice, and none be taken for another."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from rightfit_sync import Change, Dot, Entity, Schema, apply
+from rightfit_sync.ingest.snapshot import NO_PAST, Past, Pushed
+from rightfit_sync.ingest.twins import rejoined
+from rightfit_sync.join import join
+from rightfit_sync.life import delete_conflict
+from rightfit_sync.records import Alias, digest, rejected
+from rightfit_sync.testing.authority import MemoryAuthority
+from rightfit_sync.testing.device import MemoryDevice
+
+FIELDS = {"name": {"type": "str"}, "size": {"type": "int"}, "seen": {"type": "int", "merge": "counter"}}
+SCHEMA = msgspec.convert(
+    {"schema_version": 1, "kinds": {"item": {"fields": FIELDS, "audience": ["all"]}}}, Schema
+)
+KIND = SCHEMA.kinds["item"]
+
+
+def change(device_id: str, counter: int, op: str = "edit", **more: object) -> Change:
+    facts = {"dot": [device_id, counter], "kind": "item", "entity_id": "1", "op": op, **more}
+    return msgspec.convert(facts, Change)
+
+
+def state(*changes: Change) -> Entity:
+    entity: Entity | None = None
+    for one in changes:
+        entity, outcome = apply(entity, one, SCHEMA)
+        assert outcome.is_accepted, outcome
+    assert entity is not None
+    return entity
+
+
+def past(*changes: Change) -> Past:
+    made = NO_PAST
+    for one in changes:
+        made = made.after(one)
+    return made
+
+
+def shown(entity: Entity) -> Mapping[str, list[object]]:
+    return {path: [one.value for one in siblings] for path, siblings in entity.fields.items()}
+
+
+BORN = change(
+    "a", 1, "create", patches={"name": {"value": "old"}, "size": {"value": 1}, "seen": {"value": 0}}
+)
+NAMED = change(
+    "a", 2, base={"a": 1}, patches={"name": {"value": "new", "base": "old", "replaces": [["a", 1]]}}
+)
+WAS = Alias(NAMED.dot, digest(NAMED))
+AGAIN = msgspec.structs.replace(NAMED, dot=Dot("b", 1), was=WAS)
+
+
+def test_F08_a_delete_that_saw_a_change_said_again_saw_it_under_its_first_name_too() -> None:
+    delete = change("b", 2, "delete", base={"a": 1, "b": 1})
+    ours = (BORN, AGAIN, delete)
+    joined = rejoined(state(*ours), state(BORN, NAMED), past(*ours))
+    assert delete_conflict(joined, KIND) is None
+    assert shown(joined)["name"] == ["new"]
+
+
+def test_F08_a_state_says_itself_what_was_said_again_in_it() -> None:
+    twice = msgspec.structs.replace(NAMED, dot=Dot("c", 1), was=WAS)
+    joined = join(state(BORN, AGAIN), state(BORN, twice))
+    assert shown(joined)["name"] == ["new"]
+    assert apply(joined, msgspec.structs.replace(twice, dot=Dot("d", 1)), SCHEMA)[0] is joined
+
+
+def test_F08_an_edit_that_replaces_one_of_a_changes_names_replaces_it_under_all() -> None:
+    joined = rejoined(state(BORN, AGAIN), state(BORN, NAMED), past(BORN, AGAIN))
+    for name in (NAMED.dot, AGAIN.dot):
+        patches = {"name": {"value": "newer", "base": "new", "replaces": [[name.device_id, name.counter]]}}
+        edited, outcome = apply(joined, change("e", 1, base=joined.version_vector, patches=patches), SCHEMA)
+        assert outcome.status == "applied"
+        assert edited is not None
+        assert shown(edited)["name"] == ["newer"]
+
+
+def test_F08_a_counter_that_was_said_again_counts_once() -> None:
+    counted = change("a", 2, base={"a": 1}, patches={"seen": {"value": 5, "base": 0, "replaces": [["a", 1]]}})
+    again = msgspec.structs.replace(counted, dot=Dot("b", 1), was=Alias(counted.dot, digest(counted)))
+    assert shown(rejoined(state(BORN, again), state(BORN, counted), past(BORN, again)))["seen"] == [5]
+
+
+def test_F05_F08_another_change_of_a_clone_under_the_same_dot_is_not_taken_for_it() -> None:
+    patches = {"name": {"value": "theirs", "base": "old", "replaces": [["a", 1]]}}
+    joined = rejoined(
+        state(BORN, AGAIN), state(BORN, change("a", 2, base={"a": 1}, patches=patches)), past(BORN, AGAIN)
+    )
+    assert sorted(map(str, shown(joined)["name"])) == ["new", "theirs"]
+
+
+def test_F08_what_the_authority_did_in_the_lost_past_is_not_covered_by_what_it_did_since() -> None:
+    edited = change("a", 2, base={"a": 1}, patches={"size": {"value": 2, "base": 1, "replaces": [["a", 1]]}})
+    then = change("server:e1", 10, "delete", base={"a": 2}, cascade_of=["item", "2"])
+    now = change("server:e1", 20, "delete", base={"a": 1}, cascade_of=["item", "2"])
+    joined = rejoined(state(BORN, now), state(BORN, edited, then), past(BORN, now))
+    assert delete_conflict(joined, KIND) is None, "the delete of the lost past had seen the edit"
+
+
+def test_F08_what_was_given_up_here_and_accepted_in_the_lost_past_comes_back() -> None:
+    later = change("a", 3, base={"a": 1}, patches={"size": {"value": 3, "base": 1, "replaces": [["a", 1]]}})
+    joined = rejoined(state(BORN, later), state(BORN, NAMED), past(BORN, later))
+    assert shown(joined) == {"name": ["new"], "size": [3], "seen": [0]}
+
+
+def test_F08_what_was_rejected_in_the_lost_past_and_accepted_here_stays() -> None:
+    lost = MemoryAuthority(SCHEMA, authorize=lambda _subject, _entity, one: _no_names(one))
+    lost.register("a", "everybody")
+    lost.grant("everybody", ["all"])
+    later = change("a", 3, base={"a": 2}, patches={"size": {"value": 3, "base": 1, "replaces": [["a", 1]]}})
+    for one in (BORN, NAMED, later):
+        lost.push("a", [Pushed(one, digest(one))], 1)
+    offered = lost.entity(("item", "1"))
+    assert offered is not None
+    assert offered.absent == [NAMED.dot]
+    ours = (BORN, NAMED)
+    joined = rejoined(state(*ours), offered, past(*ours))
+    assert shown(joined) == {"name": ["new"], "size": [3], "seen": [0]}
+    assert not joined.lacks(NAMED.dot)
+
+
+def test_F08_a_change_is_told_by_the_name_that_a_state_gives_it() -> None:
+    """The phone is restored to a time when it had not yet said it again; only a state still knows that it had."""
+    authority = MemoryAuthority(SCHEMA)
+    for device_id in ("a", "d"):
+        authority.register(device_id, "everybody")
+    authority.grant("everybody", ["all"])
+    authority.register("b", "everybody", "a")
+    authority.push("a", [Pushed(BORN, digest(BORN))], 1)
+    backup = authority.copy()
+    authority.push("b", [Pushed(AGAIN, WAS.digest)], 1)
+    holder = MemoryDevice("d", SCHEMA)
+    holder.sync(authority, 2)
+    authority.put_back(backup)
+    holder.sync(authority, 3)
+    authority.register("c", "everybody", "a")
+    once_more = msgspec.structs.replace(NAMED, dot=Dot("c", 1), was=WAS)
+    receipts, _ = authority.push("c", [Pushed(once_more, WAS.digest)], 4)
+    assert receipts[0].outcome.status == "duplicate"
+    assert receipts[0].outcome.twin == AGAIN.dot
+
+
+def _no_names(one: Change) -> object:
+    return rejected("no_names", "not here") if one.op == "edit" and "name" in one.patches else None
