@@ -237,11 +237,11 @@ class _Ingest:
         base = change.base
         known = {} if before is None else before.version_vector
         seen = [twin for dot, twin in self._twins.items() if includes(base, dot) and includes(known, twin)]
-        if change.op == "restore":
+        if change.op == "restore" and self._snapshot.is_restored:
             seen += [
                 again.dot
                 for former, again in self._past(change).said_again.items()
-                if again.op == "delete" and includes(base, former)
+                if again.op == "delete" and includes(base, former) and not includes(known, former)
             ]
         for dot in seen:
             base = merge(base, {dot.device_id: dot.counter})
