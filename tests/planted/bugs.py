@@ -186,14 +186,14 @@ BUGS = (
     Bug(
         "a join keeps what the other side knows to be replaced",
         "join.py",
-        "dot for dot in sibling.dots if chief(dot.dot, twins) in shown or not sees(known, dot.dot, twins)\n",
-        "dot for dot in sibling.dots\n",
+        "    shown = _names(theirs, twins)\n",
+        "    shown = _names([*ours, *theirs], twins)\n",
     ),
     Bug(
         "a join keeps one side",
         "join.py",
-        "        *_still_shown(theirs, ours, left.version_vector, twins),\n",
-        "",
+        "left.fields.get(path, ()), right.fields.get(path, ())\n",
+        "left.fields.get(path, ()), left.fields.get(path, ())\n",
     ),
     Bug(
         "a removal removes what its author had not seen",
