@@ -336,8 +336,11 @@ class World:
 
     # What screens come to show
 
-    def survey(self, phone: Phone) -> None:
-        """Tell the ledger which rows a phone holds now."""
+    def survey(self, phone: Phone, *, is_of_lost_past: bool = False) -> None:
+        """Tell the ledger which rows a phone holds now; `is_of_lost_past`: after a page sent before a restore.
+
+        What such a page took out of the subject's sight is gone from the phone with good reason.
+        """
         screens, came = self.ledger.screens(phone.name), phone.line.rows
         held = phone.device.rows({*screens, *came})
         for key, (row, life) in list(came.items()):
@@ -347,7 +350,7 @@ class World:
         for key, screen in list(screens.items()):
             if key not in held and (screen.trunk or screen.own):
                 self.lost_row(phone, key)
-                if self.lives and not self._can_see(phone, key):
+                if is_of_lost_past or (self.lives and not self._can_see(phone, key)):
                     self.ledger.excuse([key])
 
     def lost_row(self, phone: Phone, key: Key) -> None:
