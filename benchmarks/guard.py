@@ -4,16 +4,17 @@
 |---|---|
 | `opcodes` | instructions that Python executes for one change or row: the same on every machine |
 | `bytes` | what a change or row of a message takes, before compression |
-| `ratio` | processor time of the path by that of its yardstick, taken in turns; the least of each counts |
+| `ratio` | processor time of the path by that of its yardstick, taken in turns, a quick tenth of each |
 
-No absolute time is looked at. A ratio that is too great is measured again, up to `ROUNDS_MAX` times, before it fails:
-load from elsewhere makes times longer, never shorter. `--keep` writes what is measured now as what is expected. Counts
-belong to a version of Python; on one that `guard.json` does not know, nothing is compared, and the program says so.
+No absolute time is looked at. A ratio that is too great is measured again, up to `ATTEMPTS` times, before it fails:
+load from elsewhere comes and goes, what the code costs does not. `--keep` writes what is measured now as what is
+expected. Counts belong to a version of Python; on one that `guard.json` does not know, nothing is compared, and the
+program says so.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from time import process_time
@@ -22,7 +23,7 @@ import msgspec
 from rich.table import Table
 
 from benchmarks import yardsticks
-from benchmarks.hot_paths import COUNT, Prepared, messages, paths
+from benchmarks.hot_paths import COUNT, PAGE_ROWS, Prepared, messages, paths
 from benchmarks.opcodes import opcodes
 from benchmarks.replicas import folder_in_memory
 from benchmarks.table import amount, console
@@ -31,8 +32,8 @@ from rightfit_sync.wire.codec import encode
 KEPT = Path(__file__).with_name("guard.json")
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 TOLERANCE = 0.15
-ROUNDS_MIN = 12
-ROUNDS_MAX = 60
+ROUNDS = 60
+ATTEMPTS = 4
 
 Figures = dict[str, dict[str, float]]
 Paths = Mapping[str, Callable[[], Prepared]]
@@ -64,43 +65,49 @@ def main() -> int:
 def measure(expected_ratios: Mapping[str, float]) -> Figures:
     """Return every guard's figure; a ratio beyond what is expected of it is measured more often."""
     found = paths()
+    sizes = {"page.apply": PAGE_ROWS}
     return {
-        "opcodes": {name: count_opcodes(found[name]) for name in found if not name.startswith("codec.")},
+        "opcodes": {
+            name: count_opcodes(prepare, sizes.get(name, COUNT))
+            for name, prepare in found.items()
+            if not name.startswith("codec.")
+        },
         "bytes": {name: len(encode(message)) / COUNT for name, message in messages().items()},
         "ratio": ratios(found, expected_ratios),
     }
 
 
-def count_opcodes(prepare: Callable[[], Prepared]) -> float:
-    """Return the instructions of one step by the changes or rows in it, once everything is warm."""
+def count_opcodes(prepare: Callable[[], Prepared], size: int) -> float:
+    """Return the instructions of one step by the `size` changes or rows in it, once everything is warm."""
     with prepare() as step:
         step()
     with prepare() as step:
-        return round(opcodes(step) / COUNT, 2)
+        return round(opcodes(step) / size, 2)
 
 
 def ratios(found: Paths, expected: Mapping[str, float]) -> dict[str, float]:
-    """Return the least time of each path by the least time of its yardstick."""
+    """Return the ratio of each group of paths; one beyond what is expected of it is measured again."""
     with ExitStack() as stack:
         rows = stack.enter_context(yardsticks.rows(stack.enter_context(folder_in_memory())))
-        pairs: Mapping[str, tuple[Sequence[Callable[[], Prepared]], Callable[[], object]]] = {
-            "apply": (
-                [prepare for name, prepare in found.items() if name[:6] == "apply."],
-                yardsticks.python(),
-            ),
-            "codec": ([found["codec.push"], found["codec.page"]] * 4, yardsticks.codec()),
-            "page.apply": ([found["page.apply"]], rows),
-        }
-        least: dict[str, list[float]] = {name: [float("inf"), float("inf")] for name in pairs}
-        for number in range(ROUNDS_MAX):
-            for name, (prepared, yardstick) in pairs.items():
-                spent = sum(_seconds_of(prepare) for prepare in prepared)
-                least[name] = [min(least[name][0], spent), min(least[name][1], _seconds(yardstick))]
-            result = {name: round(path / yardstick, 4) for name, (path, yardstick) in least.items()}
-            is_good = not any(_is_dearer(result[name], expected.get(name)) for name in result)
-            if number + 1 >= ROUNDS_MIN and is_good and expected:
-                break
+        steps = {"apply": yardsticks.python(), "codec": yardsticks.codec(), "page": rows}
+        result: dict[str, float] = {}
+        for group, yardstick in steps.items():
+            chosen = [prepare for name, prepare in found.items() if name.startswith(f"{group}.")]
+            for _ in range(ATTEMPTS):
+                ratio = round(sum(_ratio(prepare, yardstick) for prepare in chosen), 4)
+                result[group] = min(ratio, result.get(group, ratio))
+                if not _is_dearer(result[group], expected.get(group)):
+                    break
     return result
+
+
+def _ratio(prepare: Callable[[], Prepared], yardstick: Callable[[], object]) -> float:
+    """Return the time of a path by that of its yardstick, taken in turns: of each a quick one of many."""
+    path, unit = [], []
+    for _ in range(ROUNDS):
+        unit.append(_seconds(yardstick))
+        path.append(_seconds_of(prepare))
+    return sorted(path)[ROUNDS // 10] / sorted(unit)[ROUNDS // 10]
 
 
 def _seconds_of(prepare: Callable[[], Prepared]) -> float:
