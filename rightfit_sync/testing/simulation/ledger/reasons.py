@@ -130,8 +130,15 @@ class Reasons:
 
     @staticmethod
     def _has_refused(verdict: Verdict, path: str) -> bool:
-        """Whether some write there was given up or refused: who saw it, or built on it, did not see what stands."""
-        return any(one.was_refused and one.touches(path) for one in verdict.record.writes)
+        """Whether some write there was given up or refused: who saw it, or built on it, did not see what stands.
+
+        What its author had built on it left the screen with it, and may have been accepted as well.
+        """
+        hidden: list[Write] = []
+        for one in verdict.record.writes:
+            if one.was_refused or any(one.who == other.who and _share(one, other) for other in hidden):
+                hidden.append(one)
+        return any(one.touches(path) for one in hidden)
 
     def _wrong_invariants(self, verdict: Verdict) -> Iterator[str]:
         found = verdict.found
@@ -148,6 +155,13 @@ def _are_rivals(left: Write, right: Write, path: str) -> bool:
     """Whether neither had seen the other, or one wrote into a conflict that it saw, and did not settle it."""
     into_conflict = (one for one in (left, right) if path in one.beside and one.op != "resolve")
     return not (left.saw(right, path) or right.saw(left, path)) or any(into_conflict)
+
+
+def _share(left: Write, right: Write) -> bool:
+    """Whether both write at some path, or one removes what the other writes into."""
+    return any(right.touches(path) for path in left.values) or any(
+        left.touches(path) for path in right.values
+    )
 
 
 def _settled(left: Write, right: Write, path: str, writes: list[Write]) -> bool:
