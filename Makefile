@@ -28,6 +28,7 @@ LONG_STATE ?= build/simulate.jsonl
 RECORDS ?= 10000
 ROUNDS ?= 5
 BASE ?= main
+ENTITIES_MAX ?= 100000
 
 # Programs of the oldest PostgreSQL that is supported, as Debian installs them.
 OLDEST ?= /usr/lib/postgresql/15/bin
@@ -140,6 +141,18 @@ bench: setup ## Measure: W1 to W8 against the limits, ROUNDS rounds of RECORDS r
 .PHONY: bench-compare
 bench-compare: setup ## Measure in turns with the commit BASE=..., or compare the newest result with the file BASE
 	$(BIN)/python -m benchmarks.compare "$(BASE)" --records $(RECORDS) --rounds $(ROUNDS)
+
+.PHONY: bench-growth
+bench-growth: setup ## Does the cost a record stay flat, to ENTITIES_MAX entities and 64 devices? A table and a plot
+	$(BIN)/python -m benchmarks.growth --entities-max $(ENTITIES_MAX) --rounds $(ROUNDS)
+
+.PHONY: bench-micro
+bench-micro: setup ## Measure the parts: apply by policy, text, codec, pages, memory
+	$(BIN)/python -m benchmarks.micro
+
+.PHONY: bench-plot
+bench-plot: setup ## Draw every workload over time, from the results in build/bench and benchmarks/history
+	$(BIN)/python -m benchmarks.plot
 
 .PHONY: bench-guard
 bench-guard: setup ## Has a hot path become more than 15 % dearer? Counts and ratios, no absolute times; about 20 s

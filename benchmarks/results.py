@@ -12,6 +12,8 @@ from rightfit_client.sqlite import sqlite3
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "build" / "bench"
+HISTORY = Path(__file__).parent / "history"
+"""Results that are kept for good, to draw what happened over time."""
 
 
 class Machine(msgspec.Struct, frozen=True):

@@ -8,7 +8,8 @@ which that agent saw them, the authority applies them as published. All three mu
 
 import gzip
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
@@ -140,14 +141,22 @@ def _seen_by(transactions: Sequence[Transaction]) -> list[list[int]]:
     return before
 
 
-def transforms(trace: Trace) -> tuple[int, Callable[[], object]]:
-    """Return how many, and a step that transforms each operation of a recording against the one before it."""
-    operations = []
-    now = ""
+def parts(trace: Trace) -> Iterator[tuple[str, int, Callable[[], object]]]:
+    """Give the parts of the text policy on a recording by one writer: name, how many, the step that does them all."""
+    texts = [""]
     for transaction in trace.txns:
-        wanted = edited(now, transaction)
-        operations.append((now, text.diff(now, wanted)))
-        now = wanted
+        texts.append(edited(texts[-1], transaction))
+    expect(texts[-1] == trace.end_content, True, "a recording that ends in its text")
+    steps = list(pairwise(texts))
+    yield "diff", len(steps), lambda: [text.diff(before, after) for before, after in steps]
+    operations = [text.diff(before, after) for before, after in steps]
     # An edit made at the end of the same text, by somebody who did not see this one.
-    pairs = [(operation, text.diff(before, before + "!")) for before, operation in operations]
-    return len(pairs), lambda: [text.transform(one, other, side="left") for one, other in pairs]
+    others = [text.diff(before, before + "!") for before, _ in steps]
+    pairs = list(zip(operations, others, strict=True))
+    yield "transform", len(pairs), lambda: [text.transform(one, other, side="left") for one, other in pairs]
+    done = list(zip(operations, texts, strict=False))
+    yield (
+        "apply an operation",
+        len(done),
+        lambda: [text.apply(operation, before) for operation, before in done],
+    )
