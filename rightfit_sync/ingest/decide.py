@@ -191,7 +191,8 @@ class _Ingest:
             is_same = original is not None and original.digest == change.was.digest
             # The original may have been refused, and accepted when it was tried again.
             named += [original if is_same else None, snapshot.aliases.get(change.was)]
-        twin = next((one for one in named if one is not None and one.outcome.is_accepted), None)
+        accepted = [one for one in named if one is not None and one.outcome.is_accepted]
+        twin = next((one for one in accepted if not _is_retry(one.dot, change)), None)
         if twin is None:
             return None
         return replace(DUPLICATE, first=twin.outcome, twin=twin.outcome.twin or twin.dot)
@@ -322,6 +323,14 @@ class _Ingest:
             authority_counter=draft.authority_counter,
             failures=self._failures,
         )
+
+
+def _is_retry(dot: Dot, change: Change) -> bool:
+    """Whether `dot` is another try of what had been given up: nobody who built on `change` had seen that."""
+    names = [change.dot, *former_dots(change)]
+    return change.op == "void" and any(
+        dot.device_id == name.device_id and dot.counter > name.counter for name in names
+    )
 
 
 def _is_absent(outcome: Outcome) -> bool:

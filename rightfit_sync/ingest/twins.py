@@ -35,6 +35,21 @@ def shows(entity: Entity, dot: Dot, change: Change) -> bool:
     )
 
 
+def belies(entity: Entity, dot: Dot, change: Change) -> bool:
+    """Whether `entity` shows under `dot` what `change` does not say."""
+    if any(record.dot == dot and record.op != change.op for record in entity.life):
+        return True
+    for path, siblings in entity.fields.items():
+        for sibling in siblings:
+            if _holds(sibling, dot):
+                patch = change.patches.get(path)
+                if patch is None:
+                    return True
+                if len(sibling.dots) == 1 and not same(sibling.value, final_value(patch)):
+                    return True
+    return False
+
+
 def rejoined(ours: Entity, offered: Entity, past: Past) -> Entity:
     """Return what `ours`, which `past` has made, comes to with an offered state."""
     news = frozenset(
@@ -44,17 +59,33 @@ def rejoined(ours: Entity, offered: Entity, past: Past) -> Entity:
 
 
 def recognised(offered: Entity, said_again: Mapping[Dot, Change]) -> Entity:
-    """Return `offered`, its aliases naming each of the changes `said_again` that it shows under a former dot."""
+    """Return `offered`, its aliases naming each of the changes `said_again` that it includes under a first dot."""
     known = {one.dot for one in offered.named}
-    found = [
-        Named(former, change.was)
-        for former, change in said_again.items()
-        if change.was is not UNSET
-        and former not in known
-        and includes(offered.version_vector, former)
-        and shows(offered, former, change)
-    ]
+    found: list[Named] = []
+    proven: set[tuple[str, str]] = set()
+    for former, change in sorted(said_again.items(), reverse=True):
+        if change.was is UNSET or change.was.dot != former or former in known:
+            continue
+        ids = former.device_id, change.dot.device_id
+        if _is_in(offered, former, change, is_proven=ids in proven):
+            found.append(Named(former, change.was))
+            # Who said two changes again had sent them in the order in which they were made.
+            proven.add(ids)
     return replace(offered, aliases=sorted([*offered.named, *found])) if found else offered
+
+
+def _is_in(offered: Entity, former: Dot, change: Change, *, is_proven: bool) -> bool:
+    """Whether `offered` includes `change` under the dot `former`, which a copied file may have spent on another.
+
+    Either it shows it; or what it showed is replaced since, and nothing speaks against it: the last dot of a device in
+    a version vector is one of a change to that very entity.
+    """
+    if not includes(offered.version_vector, former) or offered.lacks(former):
+        return False
+    if shows(offered, former, change):
+        return True
+    is_last = offered.version_vector[former.device_id] == former.counter
+    return (is_last or is_proven) and not belies(offered, former, change)
 
 
 def _shown(entity: Entity) -> Iterator[Dot]:
