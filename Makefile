@@ -29,6 +29,12 @@ RECORDS ?= 10000
 ROUNDS ?= 5
 BASE ?= main
 ENTITIES_MAX ?= 100000
+# Whom `make bench-peers` measures, and where what they need is installed: benchmarks/peers/README.md.
+PEERS ?= rightfit pouchdb rxdb yjs automerge powersync kinto
+PUBLISH ?=
+PEER_ROUNDS := $(if $(filter file,$(origin ROUNDS)),3,$(ROUNDS))
+PEERS_NODE := benchmarks/peers/node_modules/.installed
+PEERS_KINTO := build/peers/kinto/.installed
 
 # Programs of the oldest PostgreSQL that is supported, as Debian installs them.
 OLDEST ?= /usr/lib/postgresql/15/bin
@@ -157,6 +163,29 @@ bench-plot: setup ## Draw every workload over time, from the results in build/be
 .PHONY: bench-guard
 bench-guard: setup ## Has a hot path become more than 15 % dearer? Counts and ratios, no absolute times; about 20 s
 	$(BIN)/python -m benchmarks.guard
+
+.PHONY: bench-peers
+bench-peers: node setup $(PEERS_NODE) $(if $(filter kinto,$(PEERS)),$(PEERS_KINTO)) ## The same workload for the PEERS and us, in turns; PUBLISH=yes rewrites the page
+	@mkdir -p build/peers
+	$(BIN)/python -m benchmarks.peers --records $(RECORDS) --rounds $(PEER_ROUNDS) --peers "$(PEERS)" \
+	  $(if $(PUBLISH),--publish)
+
+.PHONY: node
+node:
+	@command -v node >/dev/null && command -v npm >/dev/null || \
+	  { echo "make bench-peers needs Node.js (20 or later) with npm: see benchmarks/peers/README.md" >&2; exit 1; }
+
+# Both lock files name every package and its hash, and no place to get it from.
+$(PEERS_NODE): benchmarks/peers/package-lock.json
+	@echo "Installing the peers' npm packages into benchmarks/peers/node_modules (some are compiled) ..."
+	@cd benchmarks/peers && npm ci --loglevel=error
+	@touch $@
+
+$(PEERS_KINTO): benchmarks/peers/kinto/requirements.lock
+	@echo "Installing Kinto into build/peers/kinto ..."
+	@$(PYTHON) -m venv --clear build/peers/kinto
+	@build/peers/kinto/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
+	@touch $@
 
 .PHONY: oldest
 oldest: setup ## What SQL does, on the oldest PostgreSQL that is supported, where it is installed
