@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from random import Random
 
+from msgspec import UNSET
+
 from rightfit_sync.apply import final_value
 from rightfit_sync.conflicts import Conflict
 from rightfit_sync.errors import LocalError
@@ -250,6 +252,8 @@ def _note(
         transaction=change.transaction_id,
         planted=_planted(values),
     )
+    if former is not None and change.was is not UNSET:
+        write.says_again = former.bit
     world.name(change, write)
     if phone.clock.is_wild:
         world.happened("F09")

@@ -308,3 +308,7 @@ class Ledger:
             # It may have been refused as long as nobody knew of the restore: then it is told twice, and not lost.
             write.is_told_twice |= write.fate in ("rejected", "void", "set aside")
             write.fate, write.code = "accepted", ""
+        for write in record.these(record.taken):
+            for original in record.these(write.says_again & bits):
+                write.fate = "duplicate"
+                self.arrived_before(write, original)

@@ -35,7 +35,8 @@ class Write:
     """One thing that a person (or the authority) did to one record.
 
     `values` is what was typed, by path; `before` what the screen had shown there; `beside` the paths that were in
-    conflict on the screen; `seen` the writes that it showed, and `seen_in_text` those of a text that stood still.
+    conflict on the screen; `seen` the writes that it showed, and `seen_in_text` those of a text that stood still;
+    `says_again` the refused write that it is another try of.
     """
 
     number: int
@@ -53,6 +54,7 @@ class Write:
     seen: int = 0
     seen_in_text: dict[str, int] = field(default_factory=dict)
     stands_for: int = 0
+    says_again: int = 0
     is_dealt_with: bool = False
     is_destroyed: bool = False
     is_told_twice: bool = False
