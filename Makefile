@@ -172,7 +172,7 @@ bench-peers: node setup $(PEERS_NODE) $(if $(filter kinto,$(PEERS)),$(PEERS_KINT
 
 .PHONY: node
 node:
-	@command -v node >/dev/null && command -v npm >/dev/null || \
+	@command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null || \
 	  { echo "make bench-peers needs Node.js (20 or later) with npm: see benchmarks/peers/README.md" >&2; exit 1; }
 
 # Both lock files name every package and its hash, and no place to get it from.
