@@ -49,6 +49,8 @@ def apply(entity: Entity | None, change: Change, schema: Schema) -> tuple[Entity
     if refused is not None:
         return entity, refused
     kind = schema.kinds[change.kind]
+    if entity is None and _is_plain(change):
+        return _born(change, kind)
     known = entity or Entity(
         kind=change.kind, entity_id=change.entity_id, version_vector={}, fields={}, life=[]
     )
@@ -66,6 +68,26 @@ def apply(entity: Entity | None, change: Change, schema: Schema) -> tuple[Entity
     )
     outcome = draft.outcome(after, change)
     return (entity, outcome) if outcome.status == "rejected" else (after, outcome)
+
+
+def _is_plain(change: Change) -> bool:
+    """Whether `change` says nothing about its past, and no null: nearly every create."""
+    has_past = change.was is not UNSET or change.absent is not UNSET
+    return not has_past and all(patch.value is not None for patch in change.patches.values())
+
+
+def _born(change: Change, kind: KindSpec) -> tuple[Entity, Outcome]:
+    """Return what a plain create makes of nothing: every value stands, alone. All policies agree on that."""
+    dots = [WrittenDot(change.dot.device_id, change.dot.counter, change.written_at)]
+    born = Entity(
+        kind=change.kind,
+        entity_id=change.entity_id,
+        version_vector={change.dot.device_id: change.dot.counter},
+        fields={path: [Sibling(final_value(patch), dots)] for path, patch in change.patches.items()},
+        life=[],
+    )
+    violated = _violated(kind, born, change)
+    return born, Outcome(status="conflicted", paths=violated) if violated else APPLIED
 
 
 def _life(entity: Entity, change: Change) -> Sequence[LifeRecord]:
@@ -173,7 +195,7 @@ class _Draft:
                 )
         if after.life and delete_conflict(after, self._kind) is not None:
             paths.append(LIFE_PATH)
-        violated = self._violated(after, change)
+        violated = _violated(self._kind, after, change)
         if violated and change.op == "resolve" and self._is_settled(violated):
             return rejected(
                 "invariant", f"this resolution breaks {violated[0]}: choose other values", violated[0]
@@ -183,17 +205,18 @@ class _Draft:
             return Outcome(status="conflicted", paths=paths, suggestions=self._suggestions)
         return MERGED if "merged" in self._hows else APPLIED
 
-    def _violated(self, after: Entity, change: Change) -> list[str]:
-        """Return the names of the broken invariants that `change` has to do with."""
-        if not self._kind.invariants or not change.patches:
-            return []
-        touched = set(change.patches)
-        for name in touched & set(self._kind.groups):
-            touched.update(self._kind.groups[name].members)
-        found = broken(self._kind, values(after, self._kind))
-        return [name for name, invariant in found if touched.intersection(invariant.fields)]
-
     def _is_settled(self, names: Sequence[str]) -> bool:
         fields = {field for name in names for field in self._kind.invariants[name].fields}
         fields.update(name for name, group in self._kind.groups.items() if fields.intersection(group.members))
         return all(len(self.fields.get(field, ())) <= 1 for field in fields)
+
+
+def _violated(kind: KindSpec, after: Entity, change: Change) -> list[str]:
+    """Return the names of the broken invariants that `change` has to do with."""
+    if not kind.invariants or not change.patches:
+        return []
+    touched = set(change.patches)
+    for name in touched & set(kind.groups):
+        touched.update(kind.groups[name].members)
+    found = broken(kind, values(after, kind))
+    return [name for name, invariant in found if touched.intersection(invariant.fields)]

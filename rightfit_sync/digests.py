@@ -14,6 +14,7 @@ import msgspec
 
 from rightfit_sync.feed import Row
 from rightfit_sync.records import Entity
+from rightfit_sync.state import encode_state
 
 PLACE_DIGITS = 8
 
@@ -35,8 +36,8 @@ class Listed(msgspec.Struct, frozen=True, array_like=True):
 
 
 def canonical_state(entity: Entity) -> bytes:
-    """Return the one MessagePack encoding of `entity` that digests and seals are made over."""
-    return msgspec.msgpack.encode(entity, order="deterministic")
+    """Return the one encoding of `entity` that digests and seals are made over: `state.encode_state`."""
+    return encode_state(entity)
 
 
 def place(kind: str, entity_id: str) -> str:
@@ -46,8 +47,13 @@ def place(kind: str, entity_id: str) -> str:
 
 def state_digest(entity: Entity, orphans: Sequence[str] = ()) -> str:
     """Return 32 hexadecimal digits that stand for an entity and which of its references are orphans."""
-    content = blake2b(canonical_state(entity), digest_size=16)
-    content.update(msgspec.json.encode(sorted(orphans)))
+    return digest_of_state(canonical_state(entity), orphans)
+
+
+def digest_of_state(state: bytes, orphans: Sequence[str] = ()) -> str:
+    """Return the `state_digest` of the entity that `canonical_state` encoded as `state`."""
+    content = blake2b(state, digest_size=16)
+    content.update(msgspec.json.encode(sorted(orphans)) if orphans else b"[]")
     return content.hexdigest()
 
 

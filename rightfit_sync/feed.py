@@ -19,7 +19,7 @@ GENESIS = "0" * 32
 """The chain hash of a tenant that has committed nothing."""
 
 
-class Row(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+class Row(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     """One entity as the authority has it.
 
     `tags` are those of its audience that the subject holds, `orphans` the paths of its references whose target is

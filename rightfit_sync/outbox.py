@@ -195,12 +195,13 @@ def finished(trunk: Entity | None, entries: Sequence[Entry], schema: Schema) -> 
             held.update(_texts(entry, schema))
         else:
             done.append(entry)
-    while True:
+    while held:
         staying = [texts for texts in (_texts(entry, schema) for entry in done) if held & texts]
         if not staying:
             return done
         held.update(*staying)
         done = [entry for entry in done if not held & _texts(entry, schema)]
+    return done
 
 
 def _texts(entry: Entry, schema: Schema) -> set[str]:

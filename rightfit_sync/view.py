@@ -41,19 +41,19 @@ def values(entity: Entity, kind: KindSpec) -> dict[str, Value]:
     """Return what `view` returns, for a deleted entity too: what a restore would bring back."""
     assembled: dict[str, Value] = {}
     families: dict[str, dict[str, Value]] = {}
+    declared = kind.fields
     for path, siblings in entity.fields.items():
-        name, is_inner, rest = path.partition("/")
-        if is_inner:
-            families.setdefault(unescape(name), {})[rest] = shown(siblings).value
-        elif path in kind.fields:
-            assembled[path] = shown(siblings).value
-        elif path in kind.groups:
-            composite = shown(siblings).value
-            if isinstance(composite, Mapping):
-                assembled.update(cast("Mapping[str, Value]", composite))
+        value = siblings[0].value if len(siblings) == 1 else shown(siblings).value
+        if path in declared:
+            assembled[path] = value
+        elif "/" in path:
+            name, _, rest = path.partition("/")
+            families.setdefault(unescape(name), {})[rest] = value
+        elif path in kind.groups and isinstance(value, Mapping):
+            assembled.update(cast("Mapping[str, Value]", value))
     for name, family in families.items():
-        if name in kind.fields:
-            assembled[name] = _assemble(kind.fields[name], family)
+        if name in declared:
+            assembled[name] = _assemble(declared[name], family)
     return assembled
 
 

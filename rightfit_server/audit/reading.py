@@ -11,7 +11,8 @@ import psycopg
 
 from rightfit_server.audit.entity import Answered, Grave, Joined, Stored
 from rightfit_server.audit.report import Finding
-from rightfit_sync.records import Change, Entity, Outcome
+from rightfit_sync.records import Change, Outcome
+from rightfit_sync.state import decode_state
 
 Connection = psycopg.Connection[psycopg.rows.TupleRow]
 Key = tuple[str, str]
@@ -93,11 +94,11 @@ def _read(row: psycopg.rows.TupleRow) -> Answered | Joined | Stored | Grave:
         return Answered(msgspec.convert(change, Change), msgspec.convert(outcome, Outcome), commit_seq)
     if sort == "joined":
         state, commit_seq = columns
-        return Joined(msgspec.msgpack.decode(state, type=Entity), commit_seq)
+        return Joined(decode_state(state), commit_seq)
     if sort == "grave":
         return Grave(*columns)
     state, document, is_deleted, orphans, open_conflicts = columns
-    entity = msgspec.msgpack.decode(state, type=Entity)
+    entity = decode_state(state)
     return Stored(entity, document, is_deleted, orphans, frozenset(open_conflicts))
 
 

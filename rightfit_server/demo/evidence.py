@@ -14,8 +14,10 @@ import msgspec
 import psycopg
 
 from rightfit_sync.feed import Row
+from rightfit_sync.packing import decode_row
 from rightfit_sync.records import Change, Entity
 from rightfit_sync.schema.spec import CONTAINERS, FieldSpec, KindSpec, Schema
+from rightfit_sync.state import decode_state
 from rightfit_sync.values import Value
 
 Key: TypeAlias = tuple[str, str]
@@ -67,9 +69,7 @@ def server_evidence(owner_url: str, tenant_id: str) -> ServerEvidence:
             [tenant_id],
         )
         held = {
-            (kind, entity_id): Held(
-                document, msgspec.msgpack.decode(state, type=Entity), frozenset(audience), gone
-            )
+            (kind, entity_id): Held(document, decode_state(state), frozenset(audience), gone)
             for kind, entity_id, document, state, audience, gone in entities
         }
         conflicts = connection.execute(
@@ -114,7 +114,7 @@ def replica_evidence(path: Path, schema: Schema) -> ReplicaEvidence:
 
 def _trunk(connection: sqlite3.Connection) -> Iterator[Row]:
     for (packed,) in connection.execute("SELECT row FROM rightfit_trunk"):
-        yield msgspec.msgpack.decode(packed, type=Row)
+        yield decode_row(packed)
 
 
 def screen(row: Mapping[str, object], kind: KindSpec) -> dict[str, Value]:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from rightfit_sync.digests import canonical_state
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.records import Entity
+from rightfit_sync.state import state_of_before
 from rightfit_sync.wire.cursor import Cursor, sign, verify
 from rightfit_sync.wire.seal import seal_state
 
@@ -55,8 +56,13 @@ class Seals:
     def is_genuine(self, entity: Entity, given: bytes, tenant_id: str) -> bool:
         """Whether this server once gave the seal `given` with this very state of `entity`, in this tenant."""
         try:
-            state = canonical_state(entity)
+            # A replica may hold it with a seal that an older release gave.
+            states = [canonical_state(entity), state_of_before(entity)]
         except (TypeError, ValueError, ArithmeticError, RecursionError):
             # What cannot be encoded (half a character, keys of different types) was never stored here.
             return False
-        return any(hmac.compare_digest(given, seal_state(state, key, tenant_id)) for key in self._keys)
+        return any(
+            hmac.compare_digest(given, seal_state(state, key, tenant_id))
+            for key in self._keys
+            for state in states
+        )

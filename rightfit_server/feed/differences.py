@@ -14,7 +14,6 @@ from rightfit_server.feed.pages import RowMaker
 from rightfit_server.ports.storage import Identity, Storage
 from rightfit_sync.digests import PLACE_DIGITS, Bucket, Listed
 from rightfit_sync.errors import RemoteError
-from rightfit_sync.feed import Row
 from rightfit_sync.ingest.snapshot import Key
 from rightfit_sync.limits import (
     BUCKETS_PER_REQUEST_MAX,
@@ -23,6 +22,7 @@ from rightfit_sync.limits import (
     LISTINGS_PER_REQUEST_MAX,
     OFFERS_PER_REQUEST_MAX,
 )
+from rightfit_sync.packing import PackedRow
 from rightfit_sync.values import text_problem
 from rightfit_sync.wire.cursor import Cursor
 from rightfit_sync.wire.messages import ReconcileRequest
@@ -41,7 +41,7 @@ class Differences(msgspec.Struct, frozen=True):
     tags: Sequence[str]
     buckets: Sequence[Bucket]
     listed: Sequence[Listed]
-    rows: Sequence[Row]
+    rows: Sequence[PackedRow]
 
 
 def check_request(request: ReconcileRequest) -> None:
@@ -99,7 +99,7 @@ class Comparing:
             tags=sorted(tags),
             buckets=[sums[prefix] for prefix in request.prefixes],
             listed=listed,
-            rows=[self._rows.row(row, tags, identity.tenant_id) for row in found],
+            rows=self._rows.rows(found, tags, identity.tenant_id),
         )
 
 

@@ -30,12 +30,10 @@ from rightfit_server.feed.cursors import Cursors, Seals
 from rightfit_server.feed.lineage import Lineage
 from rightfit_server.ports.storage import FeedRow, FeedTransaction, Identity, Storage, Viewer
 from rightfit_sync.errors import RemoteError
-from rightfit_sync.feed import GENESIS, Evicted, Page, Row, cut
+from rightfit_sync.feed import GENESIS, Evicted, cut
 from rightfit_sync.limits import ROWS_PER_PAGE_MAX
-from rightfit_sync.records import Entity
+from rightfit_sync.packing import PackedPage, PackedRow
 from rightfit_sync.wire.cursor import Cursor
-
-_decode_entity = msgspec.msgpack.Decoder(Entity).decode
 
 
 class Pulled(msgspec.Struct, frozen=True):
@@ -44,7 +42,7 @@ class Pulled(msgspec.Struct, frozen=True):
     And whether the page says anything new.
     """
 
-    page: Page
+    page: PackedPage
     acknowledged_seq: int
     epoch: str
     is_news: bool
@@ -78,7 +76,7 @@ class Feed:
             place = await self._lineage.place(transaction, viewer, identity, cursor)
             position = viewer.position
             if not rows_max:
-                piece, page = _Piece((), place, is_last=False), Page("", sorted(viewer.tags), more=True)
+                piece, page = _Piece((), place, is_last=False), PackedPage("", sorted(viewer.tags), more=True)
             elif place.is_expired(position.purge_horizon):
                 message = "deleted records after this cursor are forgotten: push, then compare the copy"
                 raise RemoteError("cursor_expired", message, status=410, path="cursor")
@@ -99,11 +97,19 @@ class RowMaker:
     def __init__(self, seals: Seals) -> None:
         self._seals = seals
 
-    def row(self, row: FeedRow, tags: Collection[str], tenant_id: str) -> Row:
-        """Return `row` as a subject that holds `tags` is told it, with its seal."""
-        shared = sorted({*tags}.intersection(row.audience))
-        seal = self._seals.seal(row.state, tenant_id)
-        return Row(row.seq, _decode_entity(row.state), shared, row.orphans, row.suggestions, seal)
+    def rows(self, rows: Sequence[FeedRow], tags: Collection[str], tenant_id: str) -> list[PackedRow]:
+        """Return `rows` as a subject that holds `tags` is told them, each with its seal."""
+        held, seal = frozenset(tags), self._seals.seal
+        packed: list[PackedRow] = []
+        former = 0
+        for row in rows:
+            shared = held.intersection(row.audience)
+            told = None if len(shared) == len(held) else sorted(shared)
+            state = row.state
+            step = row.seq - former
+            packed.append(PackedRow(step, state, seal(state, tenant_id), told, row.orphans, row.suggestions))
+            former = row.seq
+        return packed
 
 
 class _Cutter:
@@ -160,7 +166,7 @@ class _Cutter:
         end = replace(place, seq=seq, chain=chain, tags_seq=position.head, backfill=None)
         return _Piece(rows[:size], end, is_last=False)
 
-    async def page(self, place: Cursor, piece: _Piece) -> Page:
+    async def page(self, place: Cursor, piece: _Piece) -> PackedPage:
         """Return `piece` as a page, with what its transactions changed elsewhere.
 
         The cursor is not signed yet.
@@ -174,10 +180,10 @@ class _Cutter:
         if not piece.is_last:
             visible += await self._companions(place, piece, visible)
             remaining = await self._transaction.count_after(piece.cursor.seq)
-        return Page(
+        return PackedPage(
             cursor="",
             tags=sorted(tags),
-            rows=[self._rows.row(row, tags, self._tenant_id) for row in visible],
+            rows=self._rows.rows(visible, tags, self._tenant_id),
             evicted=gone,
             more=not piece.is_last and (remaining > 0 or self._is_behind(piece.cursor, position.head)),
             remaining=remaining,

@@ -14,7 +14,8 @@ from rightfit_server.http.protocol import check_protocol
 from rightfit_server.http.services import AnyRequest, Services, services_of
 from rightfit_server.ports.storage import Chains, Identity, Viewer
 from rightfit_sync.limits import PROTOCOL_VERSION
-from rightfit_sync.wire.messages import ReconcileRequest, ReconcileResponse, Refused
+from rightfit_sync.wire.messages import ReconcileRequest, Refused
+from rightfit_sync.wire.packed import PackedReconcileResponse
 
 
 @post("/v1/reconcile", status_code=200)
@@ -31,7 +32,7 @@ async def reconcile(request: AnyRequest) -> Response[bytes]:
     found: Differences = await answered(
         services, identity, partial(services.comparing.compare, identity, message)
     )
-    response = ReconcileResponse(
+    response = PackedReconcileResponse(
         protocol_version=min(message.protocol_version, PROTOCOL_VERSION),
         epoch=found.epoch,
         kinds=sorted(services.application.schema.kinds),

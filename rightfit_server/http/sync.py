@@ -18,7 +18,8 @@ from rightfit_server.ingest.service import Answer
 from rightfit_server.ports.storage import Chains, Identity, Viewer
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.limits import PROTOCOL_VERSION
-from rightfit_sync.wire.messages import Deferred, SyncRequest, SyncResponse
+from rightfit_sync.wire.messages import Deferred, SyncRequest
+from rightfit_sync.wire.packed import PackedSyncResponse
 
 
 @post("/v1/sync", status_code=200)
@@ -56,7 +57,7 @@ async def _exchange(request: AnyRequest, *, is_pushing: bool, is_pulling: bool) 
         answer.epoch if answer else pulled.epoch if pulled else await answered(services, identity, ask.epoch)
     )
     schema = services.application.schema
-    response = SyncResponse(
+    response = PackedSyncResponse(
         protocol_version=min(message.protocol_version, PROTOCOL_VERSION),
         schema_version=schema.schema_version,
         epoch=epoch,

@@ -5,11 +5,9 @@ digest and place are filled in. Nothing of what it says changes. Done by `migrat
 where nothing is left to do.
 """
 
-import msgspec
-
 from rightfit_server.postgres.administration import Connection, list_tenants, tenant
 from rightfit_sync.digests import canonical_state, place, state_digest
-from rightfit_sync.records import Entity
+from rightfit_sync.state import decode_state
 
 ROWS_AT_A_TIME = 1_000
 
@@ -21,7 +19,6 @@ _RENEW = """
     UPDATE app.entities SET state = %s, digest = %s, place = %s
     WHERE tenant_id = %s AND kind = %s AND entity_id = %s
 """
-_decode_entity = msgspec.msgpack.Decoder(Entity).decode
 
 
 def fill_digests(connection: Connection) -> int:
@@ -42,5 +39,5 @@ def _fill(connection: Connection, tenant_id: str) -> int:
 
 
 def _renewed(kind: str, entity_id: str, state: bytes, orphans: list[str]) -> tuple[bytes, str, str]:
-    entity = _decode_entity(state)
+    entity = decode_state(state)
     return canonical_state(entity), state_digest(entity, orphans), place(kind, entity_id)

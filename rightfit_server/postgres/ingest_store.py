@@ -17,7 +17,8 @@ from rightfit_server.postgres.viewer import read_chains, read_viewer
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.identity import former_dots
 from rightfit_sync.ingest.snapshot import Device, Key, Past, Receipt
-from rightfit_sync.records import APPLIED, Alias, Change, Entity, Outcome
+from rightfit_sync.records import APPLIED, Alias, Change, Outcome
+from rightfit_sync.state import decode_state
 
 # One replica has one order of changes across its ids, so its first id's row is the one that its pushes wait for.
 _REPLICA = """
@@ -83,7 +84,6 @@ _LENT_TAGS = """
 """
 _decode_change = msgspec.json.Decoder(Change).decode
 _decode_outcome = msgspec.json.Decoder(Outcome).decode
-_decode_state = msgspec.msgpack.Decoder(Entity).decode
 
 
 class PostgresIngest:
@@ -152,7 +152,7 @@ class PostgresIngest:
                 again = _decode_change(change)
                 said_again[kind, entity_id].update(dict.fromkeys(former_dots(again), again))
         async for kind, entity_id, state in await self._connection.execute(_JOINED, columns(keys)):
-            joined[kind, entity_id].append(_decode_state(state).version_vector)
+            joined[kind, entity_id].append(decode_state(state).version_vector)
         return {key: Past(applied[key], joined[key], said_again[key]) for key in keys}
 
     async def collected(self, keys: Collection[Key]) -> set[Key]:

@@ -38,6 +38,7 @@ from rightfit_sync.ingest.snapshot import Key
 from rightfit_sync.life import delete_conflict, is_deleted
 from rightfit_sync.records import Entity
 from rightfit_sync.schema.spec import Schema
+from rightfit_sync.state import decode_state
 from rightfit_sync.values import Value
 
 TOMBSTONES_PER_TRANSACTION_MAX = 10_000
@@ -102,7 +103,6 @@ _COLLECT = """
 _UNREAD = """
     SELECT count(*) FROM app.entities WHERE tenant_id = %s AND deleted_at IS NOT NULL AND commit_seq > %s
 """
-_decode_entity = msgspec.msgpack.Decoder(Entity).decode
 
 
 class SlowestDevice(msgspec.Struct, frozen=True):
@@ -149,7 +149,7 @@ def purge(
             standing = _stand(connection, tenant_id, retention_days)
             limits = (tenant_id, standing.floor, after, TOMBSTONES_PER_TRANSACTION_MAX)
             rows = connection.execute(_TOMBSTONES, limits).fetchall()
-            found = _fates(connection, tenant_id, [_decode_entity(state) for _, state in rows], schema)
+            found = _fates(connection, tenant_id, [decode_state(state) for _, state in rows], schema)
             going = sorted(key for key, fate in found.items() if fate == "collected")
             if going and not is_dry:
                 _collect(connection, tenant_id, going)
@@ -235,7 +235,7 @@ def _holders(
         cursor.itersize = ROWS_AT_A_TIME
         cursor.execute(_NAMING, {"tenant_id": tenant_id, "kinds": kinds, "ids": ids})
         for kind, entity_id, target_kind, target_id, state in cursor:
-            named = [(target_kind, target_id)] if state is None else _named(_decode_entity(state), schema)
+            named = [(target_kind, target_id)] if state is None else _named(decode_state(state), schema)
             for target in named:
                 if target in tombstones:
                     holders[target].add((kind, entity_id))

@@ -10,7 +10,8 @@ from rightfit_server.ingest.shape import NAME_LENGTH_MAX
 from rightfit_server.ports.storage import StoredEntity
 from rightfit_server.postgres.bulk import Array, array
 from rightfit_sync.ingest.snapshot import Key
-from rightfit_sync.records import Change, Entity
+from rightfit_sync.records import Change
+from rightfit_sync.state import decode_state
 
 STORED_COLUMNS = sql.SQL(
     "e.state, e.seq, e.own_tags, e.neighbour_tags, e.lost_tags::text, e.orphans, e.suggestions::text,"
@@ -20,7 +21,6 @@ STORED_COLUMNS = sql.SQL(
 
 STORED_COLUMNS_COUNT = 9
 
-_decode_entity = msgspec.msgpack.Decoder(Entity).decode
 _decode_numbers = msgspec.json.Decoder(dict[str, int]).decode
 _decode_texts = msgspec.json.Decoder(dict[str, str]).decode
 
@@ -30,7 +30,7 @@ def stored_entity(row: tuple[object, ...]) -> StoredEntity:
     state, seq, own, neighbours, lost, orphans, suggestions, is_deleted, digest = row
     assert isinstance(state, bytes) and isinstance(seq, int)  # noqa: S101, PT018 - what the columns are.
     return StoredEntity(
-        entity=_decode_entity(state),
+        entity=decode_state(state),
         seq=seq,
         digest=str(digest),
         own_tags=_texts(own),

@@ -8,12 +8,13 @@ that name the place. Faults B01, B02, B04 of docs/explanation/faults.md.
 import json
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import msgspec
 
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.limits import DEPTH_MAX, INTEGER_MAX, PUSH_BYTES_MAX
+from rightfit_sync.wire.packed import PACKED, packed, unpacked
 
 MSGPACK: Final = "application/msgpack"
 JSON: Final = "application/json"
@@ -22,8 +23,10 @@ _T = TypeVar("_T")
 
 
 def encode(message: msgspec.Struct, content_type: str = MSGPACK) -> bytes:
-    """Return the bytes of `message`."""
-    return msgspec.json.encode(message) if content_type == JSON else msgspec.msgpack.encode(message)
+    """Return the bytes of `message`, packed or not."""
+    if content_type == JSON:
+        return msgspec.json.encode(unpacked(message))
+    return msgspec.msgpack.encode(packed(message))
 
 
 def decode(body: bytes, content_type: str, message_type: type[_T]) -> _T:
@@ -38,7 +41,7 @@ def decode(body: bytes, content_type: str, message_type: type[_T]) -> _T:
         )
     try:
         if content_type == MSGPACK:
-            return msgspec.msgpack.decode(body, type=message_type)
+            return decode_msgpack(body, message_type)
         return msgspec.convert(_strict_json(body), message_type)
     except msgspec.ValidationError as error:
         raise RemoteError("invalid_message", str(error), path=_place(str(error))) from error
@@ -46,6 +49,14 @@ def decode(body: bytes, content_type: str, message_type: type[_T]) -> _T:
         raise RemoteError("malformed_body", f"the body is no {content_type}: {error}") from error
     except RecursionError as error:
         raise RemoteError("too_deep", f"nested deeper than {DEPTH_MAX} levels") from error
+
+
+def decode_msgpack(body: bytes, message_type: type[_T]) -> _T:
+    """Return the message in `body`, unpacked; raises `msgspec.MsgspecError` where there is none."""
+    packed_type = PACKED.get(message_type)
+    if packed_type is None:
+        return msgspec.msgpack.decode(body, type=message_type)
+    return cast("_T", unpacked(msgspec.msgpack.decode(body, type=packed_type)))
 
 
 def _place(sentence: str) -> str:

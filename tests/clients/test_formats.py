@@ -11,6 +11,7 @@ from rightfit_client.connection import APPLICATION_ID, FILE_FORMAT
 from rightfit_client.opening import SCHEMA
 from rightfit_client.sqlite import sqlite3
 from rightfit_client.testing import HttpAuthority
+from rightfit_sync.packing import decode_row
 from rightfit_sync.store import Rejected
 
 Open = Callable[..., Replica]
@@ -71,6 +72,9 @@ def write_as_format_1(path: Path) -> None:
     for position, blob in connection.execute("SELECT position, rejected FROM rightfit_rejected").fetchall():
         before = msgspec.msgpack.encode(msgspec.msgpack.decode(blob, type=RejectedBefore))
         connection.execute("UPDATE rightfit_rejected SET rejected = ? WHERE position = ?", (before, position))
+    for rowid, blob in connection.execute("SELECT rowid, row FROM rightfit_trunk").fetchall():
+        before = msgspec.msgpack.encode(decode_row(blob))
+        connection.execute("UPDATE rightfit_trunk SET row = ? WHERE rowid = ?", (before, rowid))
     made = connection.execute(
         "SELECT type, name, sql FROM new.sqlite_master ORDER BY type = 'trigger'"
     ).fetchall()
@@ -120,6 +124,23 @@ def test_a_file_of_format_1_is_opened_with_all_that_it_holds(
     assert ann._store.state().must_reconcile
     ann.sync()
     assert not ann._store.state().must_reconcile
+
+
+def test_a_damaged_row_of_format_2_is_not_made_good_by_the_renewal(
+    open_replica: Open, authority: HttpAuthority
+) -> None:
+    ann = open_replica("dev-a")
+    ann.insert("work_order", title="Boiler")
+    ann.sync()
+    ann.close()
+    connection = sqlite3.connect(ann.path)
+    connection.execute("UPDATE rightfit_trunk SET row = zeroblob(20)")
+    connection.execute("PRAGMA user_version = 2")
+    connection.commit()
+    connection.close()
+    again = open_replica("dev-a")
+    assert again.database.execute("PRAGMA user_version").fetchone() == (FILE_FORMAT,)
+    assert not all(one.holds for one in again.examine())
 
 
 def test_the_former_format_of_a_rejected_change_lacks_the_digest(former: Path) -> None:

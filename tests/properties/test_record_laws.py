@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import TypeVar
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +16,8 @@ from rightfit_sync.causality.dot import WrittenDot
 from rightfit_sync.feed import Evicted, Page, Row
 from rightfit_sync.ingest.snapshot import Pushed, Receipt
 from rightfit_sync.limits import INTEGER_MAX
-from rightfit_sync.records import Alias, digest
+from rightfit_sync.records import Alias, LifeRecord, Named, Sibling, digest
+from rightfit_sync.state import decode_state, encode_state, state_of_before
 from rightfit_sync.testing.histories import ENTITY_ID, History, histories
 from rightfit_sync.testing.strategies import KIND, schemas
 from rightfit_sync.values import canonical, same
@@ -79,6 +81,60 @@ def test_entities_changes_outcomes_and_conflicts_are_exact_in_json_and_messagepa
     for step in history.steps:
         if step.outcome is not None:
             assert_exact(step.outcome, Outcome)
+
+
+@given(any_history)
+def test_the_one_encoding_of_an_entity_keeps_all_of_it_and_is_one(history: History) -> None:
+    for entity in history.states:
+        state = encode_state(entity)
+        assert decode_state(state) == entity
+        assert decode_state(state_of_before(entity)) == entity
+        backwards = msgspec.structs.replace(
+            entity,
+            fields=dict(reversed(entity.fields.items())),
+            version_vector=dict(reversed(entity.version_vector.items())),
+            life=tuple(entity.life),
+        )
+        travelled = msgspec.json.decode(msgspec.json.encode(backwards), type=Entity)
+        assert encode_state(backwards) == encode_state(travelled) == state
+    assert len({encode_state(entity) for entity in history.states}) == len(
+        {state_of_before(entity) for entity in history.states}
+    )
+
+
+def test_the_one_encoding_knows_every_part_of_an_entity() -> None:
+    dot, was = Dot("a", 3), Alias(Dot("b", 1), "d" * 32)
+    whole = Entity(
+        "k",
+        "0192d7a1-7c1a-7000-8000-5b1d2f3a4c6e",
+        {"a": 5, "b": 2},
+        {
+            "f": [Sibling("x", [WrittenDot("a", 5, 7)])],
+            "g": [Sibling(1, [WrittenDot("z", 1, 0)], resolved=True)],
+        },
+        [LifeRecord("delete", dot, {"a": 2}, 9)],
+        [Named(dot, was)],
+        [Dot("a", 4)],
+    )
+    assert all(getattr(whole, name) not in ((), [], {}, msgspec.UNSET) for name in Entity.__struct_fields__)
+    assert decode_state(encode_state(whole)) == whole
+    for name in Entity.__struct_fields__:
+        other = msgspec.structs.replace(whole, **{name: getattr(Entity("q", "other", {"c": 1}, {}), name)})
+        assert encode_state(other) != encode_state(whole), name
+
+
+@pytest.mark.parametrize("entity_id", ["", "1", "0192D7A1-7C1A-7000-8000-5B1D2F3A4C6E", "-" * 36, "0" * 36])
+def test_an_id_that_is_no_uuid_in_its_usual_spelling_stays_as_it_is(entity_id: str) -> None:
+    entity = Entity("k", entity_id, {"z": 1}, {"f": [Sibling("x", [WrittenDot("a", 5, 7)])]})
+    assert decode_state(encode_state(entity)) == entity
+
+
+def test_a_state_that_nobody_encoded_is_refused() -> None:
+    good = {"k": "k", "i": "1", "v": {"a": 1}, "s": [[0, 0, 0, {}]]}
+    assert decode_state(msgspec.msgpack.encode(good)).entity_id == "1"
+    for bad in ({"i": 1}, {"i": b"short"}, {"s": [[1, 0, 0, {}]]}, {"s": [[-1, 0, 0, {}]]}, {"v": []}):
+        with pytest.raises(msgspec.MsgspecError):
+            decode_state(msgspec.msgpack.encode(good | bad))
 
 
 @given(any_history, st.integers(0, 2**40), maybe_compressed)

@@ -19,7 +19,7 @@ from rightfit_client.sqlite import sqlite3
 APPLICATION_ID = 0x52464954
 """`RFIT`."""
 
-FILE_FORMAT = 2
+FILE_FORMAT = 3
 """The newest file format that this program reads and writes."""
 
 SALVAGING = "-salvaging"

@@ -15,8 +15,8 @@ from rightfit_client.errors import StorageError
 from rightfit_client.opening import OpenFile, rebuild
 from rightfit_client.query import quoted
 from rightfit_client.sqlite import sqlite3
-from rightfit_sync.feed import Row
 from rightfit_sync.life import is_deleted
+from rightfit_sync.packing import decode_row
 from rightfit_sync.store import Key
 
 _SHOWN_MAX = 3
@@ -84,7 +84,7 @@ def _is_genuine(blob: object, crc: object) -> bool:
     if not isinstance(blob, bytes) or crc32(blob) != crc:
         return False
     try:
-        msgspec.msgpack.decode(blob, type=Row)
+        decode_row(blob)
     except msgspec.MsgspecError:
         return False
     return True

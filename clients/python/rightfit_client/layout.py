@@ -4,7 +4,7 @@
 |---|---|
 | `rightfit_meta` | a fact about the file: the schema, the authority's URL |
 | `rightfit_state` | the one `ReplicaState`; `writing` opens the guard of the view tables |
-| `rightfit_trunk` | an entity as the authority has it (`feed.Row`, MessagePack) |
+| `rightfit_trunk` | an entity as the authority has it (`packing.encode_row`) |
 | `rightfit_outbox` | an `outbox.Entry`; `position` is the outbox order |
 | `rightfit_rejected` | a `store.Rejected` |
 | `rightfit_lost` | a rejected or void dot, kept for ever |
@@ -18,6 +18,7 @@ what `facts.sealed` encodes; `check_precious` and the store hold the file to it 
 |---|---|
 | 1 | |
 | 2 | `rightfit_state.must_reconcile`, the `crc` columns |
+| 3 | rows of the trunk are packed; those of before stay as they are until they come anew, and are read as well |
 
 Names that begin with `rightfit_` or `sqlite_` are therefore not for kinds.
 """
@@ -30,6 +31,7 @@ from rightfit_client.facts import as_bytes, read_state, sealed
 from rightfit_client.sqlite import sqlite3
 
 PREFIX: Final = "rightfit_"
+_FORMAT_WITH_CHECKSUMS: Final = 2
 
 _TABLES = (
     """CREATE TABLE rightfit_meta (
@@ -84,6 +86,12 @@ def is_laid_out(connection: sqlite3.Connection) -> bool:
 
 def renew(connection: sqlite3.Connection) -> None:
     """Bring a file of an older format up to date; call it inside a transaction."""
+    if pragma(connection, "user_version") < _FORMAT_WITH_CHECKSUMS:
+        _add_checksums(connection)
+    connection.execute(f"PRAGMA user_version = {FILE_FORMAT}")
+
+
+def _add_checksums(connection: sqlite3.Connection) -> None:
     for table in _CHECKED:
         _add_column(connection, table, "crc")
     _add_column(connection, "rightfit_state", "must_reconcile")
@@ -97,7 +105,6 @@ def renew(connection: sqlite3.Connection) -> None:
     connection.execute(
         "UPDATE rightfit_state SET crc = ?", (sealed(read_state(connection, is_sealed=False)),)
     )
-    connection.execute(f"PRAGMA user_version = {FILE_FORMAT}")
 
 
 def _add_column(connection: sqlite3.Connection, table: str, name: str) -> None:

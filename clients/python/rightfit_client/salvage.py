@@ -33,6 +33,7 @@ from rightfit_client.sqlite import sqlite3
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.feed import Row
 from rightfit_sync.outbox import Entry
+from rightfit_sync.packing import decode_row
 from rightfit_sync.schema.spec import Schema
 from rightfit_sync.store import Key, Rejected, ReplicaState
 
@@ -40,6 +41,8 @@ _SUFFIXES: Final = ("-wal", "-shm", "")
 _ENTRY_COLUMNS, _REJECTED_COLUMNS = 8, 5
 _TOLD_MAX = 20
 
+_read_entry = msgspec.msgpack.Decoder(Entry).decode
+_read_rejected = msgspec.msgpack.Decoder(Rejected).decode
 _T = TypeVar("_T")
 
 
@@ -128,9 +131,9 @@ def _read(flat: Path) -> _Found:
         found = _Found(
             state=reading.attempt("the replica's state", lambda: read_state(connection)),
             facts=reading.facts(),
-            entries=reading.rows("rightfit_outbox", "entry", Entry),
-            rejected=reading.rows("rightfit_rejected", "rejected", Rejected),
-            rows=reading.rows("rightfit_trunk", "row", Row),
+            entries=reading.rows("rightfit_outbox", "entry", _read_entry),
+            rejected=reading.rows("rightfit_rejected", "rejected", _read_rejected),
+            rows=reading.rows("rightfit_trunk", "row", decode_row),
             lost=reading.lost(),
             unreadable=reading.unreadable,
         )
@@ -168,14 +171,14 @@ class _Reading:
         }
         return {name: value for name, value in known.items() if value is not None}
 
-    def rows(self, table: str, column: str, form: type[_T]) -> list[_T]:
+    def rows(self, table: str, column: str, read: Callable[[bytes], _T]) -> list[_T]:
         """Return those rows of a table that are what was written."""
         found: list[_T] = []
         is_edit = table != "rightfit_trunk"
         try:
             sql = f"SELECT rowid, CAST({column} AS BLOB), crc FROM {table} ORDER BY rowid"  # noqa: S608 - words of this module.
             for rowid, blob, crc in self._connection.execute(sql):
-                record = _genuine(blob, crc, form)
+                record = _genuine(blob, crc, read)
                 if record is None:
                     self.unreadable.append(f"{table}: row {rowid} is not what was written")
                     self.is_whole = self.is_whole and not is_edit
@@ -197,13 +200,13 @@ class _Reading:
         ]
 
 
-def _genuine(blob: object, crc: object, form: type[_T]) -> _T | None:
+def _genuine(blob: object, crc: object, read: Callable[[bytes], _T]) -> _T | None:
     """Return the record in a row, if it is what was written but for one bit, which is put right."""
     if not isinstance(blob, bytes) or not isinstance(crc, int):
         return None
     content = put_right(blob, crc)
     try:
-        return None if content is None else msgspec.msgpack.decode(content, type=form)
+        return None if content is None else read(content)
     except msgspec.MsgspecError:
         return None
 
@@ -215,11 +218,11 @@ def _searched(flat: Path, found: _Found) -> _Found:
     for rowid, columns in rows(flat, (_ENTRY_COLUMNS, _REJECTED_COLUMNS)):
         blob, crc = columns[-2:]
         if len(columns) == _ENTRY_COLUMNS:
-            entry = _genuine(blob, crc, Entry)
+            entry = _genuine(blob, crc, _read_entry)
             if entry is not None:
                 entries[entry.change.dot] = (rowid, entry)
         else:
-            refused = _genuine(blob, crc, Rejected)
+            refused = _genuine(blob, crc, _read_rejected)
             if refused is not None:
                 rejected.setdefault(refused.change.dot, refused)
     known = {entry.change.dot for entry in found.entries}

@@ -25,9 +25,12 @@ from rightfit_sync.causality.dot import Dot
 from rightfit_sync.conflicts import Conflict
 from rightfit_sync.feed import Row
 from rightfit_sync.outbox import Entry, Shown
+from rightfit_sync.packing import decode_row, encode_row
 from rightfit_sync.store import Key, Rejected, ReplicaState
 
-_ENTRIES_AT_ONCE = 256
+_ENTRIES_AT_FIRST = 8
+_ENTRIES_AT_ONCE = 512
+_EMPTY = "SELECT NOT EXISTS (SELECT 1 FROM {})"
 _WANTED = "json_each(?) AS wanted CROSS JOIN"
 
 
@@ -57,6 +60,8 @@ _PUT_TRUNK = """INSERT INTO rightfit_trunk (kind, entity_id, seq, tags, row, crc
 _PUT_ENTRY = """INSERT INTO rightfit_outbox (device_id, counter, kind, entity_id, pending, entry, crc)
     VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (device_id, counter) DO UPDATE SET kind = excluded.kind,
     entity_id = excluded.entity_id, pending = excluded.pending, entry = excluded.entry, crc = excluded.crc"""
+_REPLACE_ENTRY = """UPDATE rightfit_outbox SET pending = ?, entry = ?, crc = ?
+    WHERE device_id = ? AND counter = ?"""
 _PUT_REJECTED = """INSERT INTO rightfit_rejected (device_id, counter, rejected, crc) VALUES (?, ?, ?, ?)
     ON CONFLICT (device_id, counter) DO UPDATE SET rejected = excluded.rejected, crc = excluded.crc"""
 _PENDING = """SELECT position, entry, crc FROM rightfit_outbox WHERE position > ? AND pending
@@ -77,9 +82,12 @@ class SqliteStore:
         self._is_shared = is_shared
         self._state: ReplicaState | None = None
         self._rows: dict[Key, Row | None] = {}
+        self._known: dict[bytes, Entry] = {}
+        self._read: set[Dot] = set()
+        self._replaced: dict[Dot, Entry] = {}
         self._decode_entry = msgspec.msgpack.Decoder(Entry).decode
-        self._decode_row = msgspec.msgpack.Decoder(Row).decode
         self._encode = msgspec.msgpack.Encoder().encode
+        unit.ending = self._write_replaced
         unit.ended = self._forget
 
     def transaction(self) -> AbstractContextManager[None]:
@@ -94,6 +102,12 @@ class SqliteStore:
         if not was_committed:
             self._state = None
         self._rows.clear()
+        self._known.clear()
+        self._read.clear()
+        self._replaced.clear()
+
+    def _is_empty(self, table: str) -> bool:
+        return bool(self._all(_EMPTY.format(table))[0][0])
 
     def _all(self, sql: str, params: Sequence[object] = ()) -> list[Sequence[Column]]:
         with self.unit.lock:
@@ -132,7 +146,7 @@ class SqliteStore:
         """Return the trunk rows of those `keys` that there are."""
         known = self._rows
         unknown = [key for key in keys if key not in known]
-        rows = [self._decode_row(_genuine(blob, crc)) for blob, crc in self._keyed(_TRUNKS, unknown)]
+        rows = [decode_row(_genuine(blob, crc)) for blob, crc in self._keyed(_TRUNKS, unknown)]
         fetched = {(row.entity.kind, row.entity.entity_id): row for row in rows}
         if not self.unit.is_open:
             return fetched
@@ -151,7 +165,11 @@ class SqliteStore:
         """Insert or replace trunk rows."""
         with self.transaction():
             taken = {(row.entity.kind, row.entity.entity_id): row for row in rows}
-            columns = ((*key, row.seq, as_json(row.tags), *self._encoded(row)) for key, row in taken.items())
+            blobs = [encode_row(row) for row in taken.values()]
+            columns = [
+                (*key, row.seq, as_json(row.tags), blob, crc32(blob))
+                for (key, row), blob in zip(taken.items(), blobs, strict=True)
+            ]
             self._connection.executemany(_PUT_TRUNK, columns)
             self._rows.update(taken)
 
@@ -165,22 +183,50 @@ class SqliteStore:
     def entries(self, keys: Collection[Key]) -> Mapping[Key, Sequence[Entry]]:
         """Return the outbox entries of those `keys` that have some, in outbox order."""
         found: dict[Key, list[Entry]] = {}
+        if len(keys) > 1 and self._is_empty("rightfit_outbox"):
+            return found
         for entry in self._read_entries(self._keyed(_ENTRIES, keys)):
             found.setdefault((entry.change.kind, entry.change.entity_id), []).append(entry)
         return found
 
     def _read_entries(self, rows: Iterable[Sequence[Column]]) -> list[Entry]:
-        return [self._decode_entry(_genuine(blob, crc)) for blob, crc in rows]
+        entries = [self._read_entry(_genuine(blob, crc)) for blob, crc in rows]
+        if not self._replaced:
+            return entries
+        return [self._replaced.get(entry.change.dot, entry) for entry in entries]
 
-    def _encoded(self, record: Row | Entry | Rejected) -> tuple[bytes, int]:
+    def _read_entry(self, blob: bytes) -> Entry:
+        """Return the entry in `blob`; one transaction meets the same ones again and again."""
+        known = self._known.get(blob)
+        if known is None:
+            known = self._decode_entry(blob)
+            if self.unit.is_open:
+                self._known[blob] = known
+                self._read.add(known.change.dot)
+        return known
+
+    def _write_replaced(self) -> None:
+        """Write the entries that were replaced in this transaction and not dropped."""
+        if self._replaced:
+            rows = [
+                (entry.is_pending, *self._encoded(entry), dot.device_id, dot.counter)
+                for dot, entry in self._replaced.items()
+            ]
+            self._replaced.clear()
+            self._connection.executemany(_REPLACE_ENTRY, rows)
+
+    def _encoded(self, record: Entry | Rejected) -> tuple[bytes, int]:
         blob = self._encode(record)
         return blob, crc32(blob)
 
     def pending(self) -> Iterable[Entry]:
         """Return the pending outbox entries, in outbox order, lazily."""
         last: Column = 0
-        while found := self._all(_PENDING, (last, _ENTRIES_AT_ONCE)):
+        limit = _ENTRIES_AT_FIRST
+        self._write_replaced()
+        while found := self._all(_PENDING, (last, limit)):
             last = found[-1][0]
+            limit = _ENTRIES_AT_ONCE
             entries = self._read_entries(row[1:] for row in found)
             if not all(entry.is_pending for entry in entries):
                 raise damaged("an edit that was answered is marked as pending")
@@ -188,6 +234,7 @@ class SqliteStore:
 
     def acknowledged(self) -> Sequence[Entry]:
         """Return the acknowledged outbox entries, in outbox order."""
+        self._write_replaced()
         sql = "SELECT entry, crc FROM rightfit_outbox WHERE NOT pending ORDER BY position"
         entries = self._read_entries(self._all(sql))
         if any(entry.is_pending for entry in entries):
@@ -199,8 +246,15 @@ class SqliteStore:
         return self._read_entries(self._all(_BY_DOT, (as_json(dots),))) if dots else []
 
     def put_entry(self, entry: Entry) -> None:
-        """Append an entry, or replace the one with its dot in place."""
+        """Append an entry, or replace the one with its dot in place.
+
+        One that this transaction has read is replaced when it ends, since most of these are dropped before.
+        """
         change, is_pending = entry.change, entry.is_pending
+        if change.dot in self._read and self.unit.is_open:
+            self._replaced[change.dot] = entry
+            self.unit.has_grown = self.unit.has_grown or is_pending
+            return
         row = (change.dot.device_id, change.dot.counter, change.kind, change.entity_id, is_pending)
         with self.transaction():
             self._connection.execute(_PUT_ENTRY, (*row, *self._encoded(entry)))
@@ -209,12 +263,17 @@ class SqliteStore:
     def drop_entries(self, dots: Collection[Dot]) -> None:
         """Remove entries."""
         with self.transaction():
+            for dot in dots:
+                self._replaced.pop(dot, None)
+                self._read.discard(dot)
             sql = "DELETE FROM rightfit_outbox WHERE device_id = ? AND counter = ?"
             self._connection.executemany(sql, [(dot.device_id, dot.counter) for dot in dots])
 
     def lost(self, keys: Collection[Key]) -> Mapping[Key, frozenset[Dot]]:
         """Return the rejected and void dots of those `keys` that have some. They are kept for ever."""
         found: dict[Key, set[Dot]] = {}
+        if len(keys) > 1 and self._is_empty("rightfit_lost"):
+            return {}
         for kind, entity_id, device_id, counter in self._keyed(_LOST, keys):
             found.setdefault((str(kind), str(entity_id)), set()).add(Dot(str(device_id), int(counter or 0)))
         return {key: frozenset(dots) for key, dots in found.items()}
@@ -253,6 +312,7 @@ class SqliteStore:
 
     def count_pending(self) -> int:
         """Return how many changes wait for their receipt."""
+        self._write_replaced()
         return self._count("SELECT count(*) FROM rightfit_outbox WHERE pending")
 
     def count_rejected(self) -> int:

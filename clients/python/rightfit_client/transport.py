@@ -26,7 +26,7 @@ from rightfit_client.limits import (
 )
 from rightfit_sync.exchange import RESPONSE_TOO_LARGE, Call, Response
 from rightfit_sync.limits import PROTOCOL_VERSIONS_SPOKEN
-from rightfit_sync.wire.codec import JSON, MSGPACK, compress
+from rightfit_sync.wire.codec import JSON, MSGPACK, compress, decode_msgpack
 from rightfit_sync.wire.messages import Problem, ReconcileResponse, SyncRequest, SyncResponse
 
 SYNC_PATH: Final = "/v1/sync"
@@ -95,7 +95,7 @@ def decoded(answer: HttpAnswer, message_type: type[_T]) -> _T:
     body = accepted(answer)
     try:
         if answer.headers.get("content-type", "").startswith(MSGPACK):
-            return msgspec.msgpack.decode(body, type=message_type)
+            return decode_msgpack(body, message_type)
         return msgspec.json.decode(body, type=message_type)
     except msgspec.MsgspecError as error:
         raise RemoteProblem(

@@ -18,13 +18,15 @@ from rightfit_client.sqlite import sqlite3
 class UnitOfWork:
     """One connection's transactions.
 
-    `ended` is called under the lock when an outermost transaction is over, with whether it was committed;
+    `ending` is called before an outermost transaction is committed, to write what is still to be written; `ended`
+    under the lock when it is over, with whether it was committed;
     `committed` after it, without the lock, with the kinds whose views changed and whether the outbox grew.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
         self.lock = threading.RLock()
+        self.ending: Callable[[], None] | None = None
         self.ended: Callable[[bool], None] | None = None
         self.committed: Callable[[frozenset[str], bool], None] | None = None
         self.changed: set[str] = set()
@@ -76,6 +78,8 @@ class UnitOfWork:
     def _commit(self) -> None:
         if self._is_doomed:
             raise StorageError("doomed", "a part of this transaction failed: nothing of it was kept")
+        if self.ending is not None:
+            self.ending()
         if self._is_guard_open:
             self.connection.execute("UPDATE rightfit_state SET writing = 0")
         self.connection.execute("COMMIT")

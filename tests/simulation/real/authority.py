@@ -37,6 +37,7 @@ from rightfit_sync.ingest.draft import next_counter
 from rightfit_sync.ingest.snapshot import Device, Pushed, Recorded
 from rightfit_sync.records import Change, Entity, Outcome, digest
 from rightfit_sync.schema.spec import Schema
+from rightfit_sync.state import decode_state
 from rightfit_sync.store import Key
 from rightfit_sync.testing.simulation.ports import Authorize, Decided, Fact, Joined, Placed, Request, Response
 from rightfit_sync.values import Value
@@ -47,7 +48,7 @@ from tests.server.world import KEYS, TENANT, Database
 _OFFICE = "subject 0"
 _decode_change = msgspec.json.Decoder(Change).decode
 _decode_outcome = msgspec.json.Decoder(Outcome).decode
-_decode_entity = msgspec.msgpack.Decoder(Entity).decode
+
 
 _CHANGES = """
     SELECT change::text, digest, outcome::text FROM app.changes WHERE commit_seq > %s ORDER BY commit_seq, ordinal
@@ -282,7 +283,7 @@ class RealAuthority:
         for change, known_as, outcome in self._ask(_CHANGES, self._head):
             recorded = Recorded(_decode_change(str(change)), str(known_as), _decode_outcome(str(outcome)))
             self._facts.append(Decided(recorded))
-        joined = [_decode_entity(cast("bytes", state)) for (state,) in self._ask(_JOINS, self._head)]
+        joined = [decode_state(cast("bytes", state)) for (state,) in self._ask(_JOINS, self._head)]
         self._facts += [Joined((one.kind, one.entity_id), one) for one in joined]
         placed = self._read(self._head)
         self._held.update(placed)
@@ -292,7 +293,7 @@ class RealAuthority:
     def _read(self, after: int) -> dict[Key, _Stored]:
         found: dict[Key, _Stored] = {}
         for seq, state, audience, orphans in self._ask(_ENTITIES, after):
-            entity = _decode_entity(cast("bytes", state))
+            entity = decode_state(cast("bytes", state))
             tags, gone = cast("list[str]", audience), cast("list[str]", orphans)
             found[entity.kind, entity.entity_id] = _Stored(cast("int", seq), entity, frozenset(tags), gone)
         return found

@@ -1,0 +1,161 @@
+"""The one encoding of an entity: stored by the authority, held by replicas, sent in MessagePack, sealed and digested.
+
+Nearly every field is settled: one sibling with one dot, no resolution. Such fields are grouped by their dot, and of
+each only path and value are said. Equal entities have equal encodings::
+
+    state   = {k: kind, i: entity_id, v: version_vector, s: [group...], f: {path: [sibling...]}, l: life, a: aliases,
+               x: absent}
+    group   = [device, behind, written_at, {path: value}]      sorted by dot
+    device  = its place among the sorted names of the version vector, or its name where that does not hold it
+    behind  = by how much the dot's counter is below that of the version vector (without one: the counter)
+
+What would be empty is left out; an `entity_id` that is a UUID in its usual spelling is 16 bytes. `s` holds the settled
+fields, `f` all others as they are. Entities of before, all keys spelled out, are still read.
+
+Source: docs/explanation/semantics.md, section 10 ("a settled field may be sent in a shorter form").
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from rightfit_sync.causality.dot import Dot, WrittenDot
+from rightfit_sync.records import Entity, LifeRecord, Named, Sibling
+from rightfit_sync.values import Value
+
+_UUID_LENGTH: Final = 36
+_UUID_BYTES: Final = 16
+_KEY_OF_BEFORE: Final = b"\xa4kind"
+"""What follows the first byte of an entity whose keys are spelled out."""
+
+
+class _Group(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    device: int | str
+    behind: int
+    written_at: int
+    values: Mapping[str, Value]
+
+
+class _State(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "kind": "k",
+        "entity_id": "i",
+        "version_vector": "v",
+        "settled": "s",
+        "fields": "f",
+        "life": "l",
+        "aliases": "a",
+        "absent": "x",
+    },
+):
+    kind: str
+    entity_id: object
+    version_vector: Mapping[str, int]
+    settled: Sequence[_Group] = ()
+    fields: Mapping[str, Sequence[Sibling]] = {}
+    life: Sequence[LifeRecord] = []
+    aliases: Sequence[Named] | UnsetType = UNSET
+    absent: Sequence[Dot] | UnsetType = UNSET
+
+
+_encode = msgspec.msgpack.Encoder(order="deterministic").encode
+_decode = msgspec.msgpack.Decoder(_State).decode
+_decode_of_before = msgspec.msgpack.Decoder(Entity).decode
+
+
+def encode_state(entity: Entity) -> bytes:
+    """Return the encoding of `entity`."""
+    settled: dict[WrittenDot, dict[str, Value]] = {}
+    fields: dict[str, Sequence[Sibling]] = {}
+    latest: WrittenDot | None = None
+    values: dict[str, Value] = {}
+    for path, siblings in entity.fields.items():
+        sibling = siblings[0] if len(siblings) == 1 else None
+        if sibling is None or len(sibling.dots) != 1 or sibling.resolved or sibling.resolved_by is not UNSET:
+            fields[path] = siblings
+            continue
+        dot = sibling.dots[0]
+        # Fields of one change mostly share the very object.
+        if dot is not latest:
+            latest = dot
+            values = settled.setdefault(dot, {})
+        values[path] = sibling.value
+    vector = entity.version_vector
+    return _encode(
+        _State(
+            entity.kind,
+            _short(entity.entity_id),
+            vector,
+            [_group(dot, settled[dot], vector) for dot in (sorted(settled) if len(settled) > 1 else settled)],
+            fields,
+            # Whatever kind of sequence holds none, it is left out.
+            entity.life or [],
+            entity.aliases,
+            entity.absent,
+        )
+    )
+
+
+def _group(dot: WrittenDot, values: Mapping[str, Value], vector: Mapping[str, int]) -> _Group:
+    known = vector.get(dot.device_id)
+    if known is None:
+        return _Group(dot.device_id, dot.counter, dot.written_at, values)
+    device = sorted(vector).index(dot.device_id) if len(vector) > 1 else 0
+    return _Group(device, known - dot.counter, dot.written_at, values)
+
+
+def decode_state(state: bytes) -> Entity:
+    """Return the entity that `state` encodes; raises `msgspec.MsgspecError` where it is none."""
+    if state[1:6] == _KEY_OF_BEFORE:
+        return _decode_of_before(state)
+    read = _decode(state)
+    vector = read.version_vector
+    names = sorted(vector)
+    fields: dict[str, Sequence[Sibling]] = {}
+    for group in read.settled:
+        device_id, counter = group.device, group.behind
+        if isinstance(device_id, int):
+            if not 0 <= device_id < len(names):
+                raise msgspec.ValidationError("a dot of a device that the version vector does not name")
+            device_id = names[device_id]
+            counter = vector[device_id] - counter
+        dots = [WrittenDot(device_id, counter, group.written_at)]
+        for path, value in group.values.items():
+            fields[path] = [Sibling(value, dots)]
+    fields.update(read.fields)
+    return Entity(read.kind, _id(read.entity_id), vector, fields, read.life, read.aliases, read.absent)
+
+
+def state_of_before(entity: Entity) -> bytes:
+    """Return `entity` with all keys spelled out: what older seals were made over."""
+    return msgspec.msgpack.encode(entity, order="deterministic")
+
+
+def _short(entity_id: str) -> str | bytes:
+    if len(entity_id) == _UUID_LENGTH:
+        try:
+            number = bytes.fromhex(entity_id.replace("-", ""))
+        except ValueError:
+            return entity_id
+        if len(number) == _UUID_BYTES and _long(number) == entity_id:
+            return number
+    return entity_id
+
+
+def _id(short: object) -> str:
+    if isinstance(short, str):
+        return short
+    if isinstance(short, bytes) and len(short) == _UUID_BYTES:
+        return _long(short)
+    raise msgspec.ValidationError("an entity's id is a text, or the 16 bytes of a UUID")
+
+
+def _long(number: bytes) -> str:
+    digits = number.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
