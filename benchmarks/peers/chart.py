@@ -1,7 +1,7 @@
-"""The comparison as an SVG picture: a panel a workload, a bar a peer on a logarithmic scale, and W4's outcome.
+"""The comparison as an SVG picture: a panel a workload, a dot a peer on a logarithmic scale, and W4's outcome.
 
-Rates are better to the right, times to the left, and each panel says which. The whisker is the least and the greatest
-of the rounds. Plain SVG, so that it needs no library.
+Rates are better to the right, times to the left, and each panel says which. A line marks each power of ten; the whisker
+is the least and the greatest of the rounds. Plain SVG, so that it needs no library.
 """
 
 import math
@@ -15,8 +15,8 @@ DRAWN = (
     *("W1.per_second", "W2.per_second", "W3.seconds", "W4.seconds"),
     *("W5.p50_ms", "W6.p50_ms", "W7.each_per_second", "W7.batch_per_second"),
 )
-WIDTH, LABELS, NUMBERS, ROW, HEAD, GAP = 860, 150, 190, 19, 30, 14
-OURS, THEIRS = "#0b6e4f", "#8aa1b4"
+WIDTH, LABELS, NUMBERS, ROW, HEAD, GAP = 860, 150, 190, 19, 40, 14
+OURS, THEIRS = "#0b6e4f", "#6d8599"
 FATE_COLOURS = {
     "merged": ("#0b6e4f", "merged"),
     "kept": ("#6fbf9b", "same field, both values kept"),
@@ -47,28 +47,28 @@ def svg(found: Comparison) -> str:
 
 
 def _panel(measure: Measure, entries: Sequence[Entry], top: int) -> Iterator[str]:
-    better = "more is better" if measure.label.endswith("/s") or "/s," in measure.label else "less is better"
-    yield _text(8, top + 16, f"{measure.label} ({better}, logarithmic)", weight="bold")
+    better = "more is better" if "s/s" in measure.label else "less is better"
+    yield _text(8, top + 16, f"{measure.label} ({better})", weight="bold")
     values = [value * measure.factor for entry in entries for value in entry.values(measure.figure)]
-    # From the power of ten below the least, so that the least has a bar too.
-    low, high = math.floor(math.log10(min(values)) - 1e-9), math.log10(max(values))
+    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)) + 1e-9)
     room = WIDTH - LABELS - NUMBERS
 
     def place(value: float) -> float:
         return LABELS + room * (math.log10(value) - low) / (high - low)
 
+    for power in range(low, high + 1):
+        x = place(10.0**power)
+        yield _line(x, x, top + HEAD - 4, top + HEAD + ROW * len(entries) - 4, "#d5dce2")
+        yield _text(x, top + HEAD - 6, f"{10.0**power:,.{max(-power, 0)}f}", anchor="middle", size=9)
     for number, entry in enumerate(entries):
-        y = top + HEAD + ROW * number
+        y = top + HEAD + ROW * number + 7
         own = [value * measure.factor for value in entry.values(measure.figure)]
-        middle = (entry.median(measure.figure) or 0.0) * measure.factor
         colour = OURS if entry.title == "RightFit" else THEIRS
-        yield _text(LABELS - 6, y + 11, entry.title, anchor="end")
-        yield _bar(LABELS, y + 1, place(middle) - LABELS, colour)
-        yield (
-            f'<line x1="{place(min(own)):.1f}" x2="{place(max(own)):.1f}" y1="{y + 7.5}" y2="{y + 7.5}"'
-            ' stroke="#222222" stroke-width="1.5"/>'
-        )
-        yield _text(WIDTH - NUMBERS + 8, y + 11, cell(entry, measure))
+        yield _text(LABELS - 6, y + 4, entry.title, anchor="end")
+        yield _line(place(min(own)), place(max(own)), y, y, colour, width=3)
+        middle = place((entry.median(measure.figure) or 0.0) * measure.factor)
+        yield f'<circle cx="{middle:.1f}" cy="{y}" r="5" fill="{colour}"/>'
+        yield _text(WIDTH - NUMBERS + 12, y + 4, cell(entry, measure))
 
 
 def _outcome(entries: Sequence[Entry], top: int) -> Iterator[str]:
@@ -86,9 +86,14 @@ def _outcome(entries: Sequence[Entry], top: int) -> Iterator[str]:
                 x += share
     y = top + HEAD + ROW * len(entries)
     for number, (colour, words) in enumerate(FATE_COLOURS.values()):
-        x = LABELS + number * 142
+        x = LABELS + number * 140
         yield _bar(x, y + 3, 10, colour)
-        yield _text(x + 13, y + 12, words, size=9)
+        yield _text(x + 13, y + 12, words, size=8)
+
+
+def _line(x1: float, x2: float, y1: float, y2: float, colour: str, width: int = 1) -> str:
+    ends = f'x1="{x1:.1f}" x2="{x2:.1f}" y1="{y1:.1f}" y2="{y2:.1f}"'
+    return f'<line {ends} stroke="{colour}" stroke-width="{width}"/>'
 
 
 def _bar(x: float, y: float, width: float, colour: str) -> str:
