@@ -8,7 +8,7 @@ change that had been said again in the lost past too needs no such look: the sta
 Source: docs/explanation/semantics.md, section 8.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -55,37 +55,43 @@ def rejoined(ours: Entity, offered: Entity, past: Past) -> Entity:
     news = frozenset(
         dot for dot in _shown(offered) if includes(ours.version_vector, dot) and not past.holds(dot)
     )
-    return join(ours, recognised(offered, past.said_again), news)
+    return join(ours, recognised(offered, past), news)
 
 
-def recognised(offered: Entity, said_again: Mapping[Dot, Change]) -> Entity:
-    """Return `offered`, its aliases naming each of the changes `said_again` that it includes under a first dot."""
+def recognised(offered: Entity, past: Past) -> Entity:
+    """Return `offered`, its aliases naming each change that `past` knows under another dot than the first."""
     known = {one.dot for one in offered.named}
     found: list[Named] = []
     proven: set[tuple[str, str]] = set()
-    for former, change in sorted(said_again.items(), reverse=True):
+    for former, change in sorted(past.said_again.items(), reverse=True):
         if change.was is UNSET or change.was.dot != former or former in known:
             continue
         ids = former.device_id, change.dot.device_id
-        if _is_in(offered, former, change, is_proven=ids in proven):
+        if _is_in(offered, former, change, past, is_proven=ids in proven):
             found.append(Named(former, change.was))
             # Who said two changes again had sent them in the order in which they were made.
             proven.add(ids)
     return replace(offered, aliases=sorted([*offered.named, *found])) if found else offered
 
 
-def _is_in(offered: Entity, former: Dot, change: Change, *, is_proven: bool) -> bool:
+def _is_in(offered: Entity, former: Dot, change: Change, past: Past, *, is_proven: bool) -> bool:
     """Whether `offered` includes `change` under the dot `former`, which a copied file may have spent on another.
 
     Either it shows it; or what it showed is replaced since, and nothing speaks against it: the last dot of a device in
-    a version vector is one of a change to that very entity.
+    a version vector is one of a change to that very entity, and who makes a change has seen all its own before.
     """
-    if not includes(offered.version_vector, former) or offered.lacks(former):
+    is_another = former in past.applied
+    if is_another or offered.lacks(former) or not includes(offered.version_vector, former):
         return False
     if shows(offered, former, change):
         return True
-    is_last = offered.version_vector[former.device_id] == former.counter
-    return (is_last or is_proven) and not belies(offered, former, change)
+    device_id = former.device_id
+    is_last = offered.version_vector[device_id] == former.counter
+    seen = change.base.get(device_id, 0)
+    is_rewound = any(
+        dot.device_id == device_id and seen < dot.counter < former.counter for dot in past.applied
+    )
+    return (is_last or is_proven) and not is_rewound and not belies(offered, former, change)
 
 
 def _shown(entity: Entity) -> Iterator[Dot]:

@@ -94,6 +94,38 @@ def test_F05_F08_another_change_of_a_clone_under_the_same_dot_is_not_taken_for_i
     assert sorted(map(str, shown(joined)["name"])) == ["new", "theirs"]
 
 
+REPLACED = change(
+    "c", 1, base={"a": 2}, patches={"name": {"value": "newer", "base": "new", "replaces": [["a", 2]]}}
+)
+
+
+def test_F08_a_change_that_was_replaced_in_the_lost_past_is_replaced_here_too() -> None:
+    joined = rejoined(state(BORN, AGAIN), state(BORN, NAMED, REPLACED), past(BORN, AGAIN))
+    assert shown(joined)["name"] == ["newer"]
+
+
+def test_F05_F08_what_a_rewound_file_did_under_a_spent_dot_is_not_replaced_with_what_it_had_done() -> None:
+    """It had not seen what it had itself done before: so it is another file, and its dot another change."""
+    sized = change("a", 2, base={"a": 1}, patches={"size": {"value": 2, "base": 1, "replaces": [["a", 1]]}})
+    named = change("a", 3, base={"a": 2}, patches=msgspec.to_builtins(NAMED.patches))
+    rewound = change("a", 3, "delete", base={"a": 1})
+    delete = msgspec.structs.replace(rewound, dot=Dot("b", 1), was=Alias(rewound.dot, digest(rewound)))
+    newer = change(
+        "c", 1, base={"a": 3}, patches={"name": {"value": "newer", "base": "new", "replaces": [["a", 3]]}}
+    )
+    ours = (BORN, sized, delete)
+    joined = rejoined(state(*ours), state(BORN, sized, named, newer), past(*ours))
+    assert [record.dot for record in joined.life] == [delete.dot]
+
+
+def test_F05_F08_what_stands_here_under_the_first_dot_is_another_change() -> None:
+    other = change("a", 2, base={"a": 1}, patches={"size": {"value": 2, "base": 1, "replaces": [["a", 1]]}})
+    ours = (BORN, other, AGAIN)
+    resized = change("c", 1, base={"a": 2}, patches={"size": {"value": 9, "base": 2, "replaces": [["a", 2]]}})
+    joined = rejoined(state(*ours), state(BORN, other, resized), past(*ours))
+    assert shown(joined) == {"name": ["new"], "size": [9], "seen": [0]}
+
+
 def test_F08_what_the_authority_did_in_the_lost_past_is_not_covered_by_what_it_did_since() -> None:
     edited = change("a", 2, base={"a": 1}, patches={"size": {"value": 2, "base": 1, "replaces": [["a", 1]]}})
     then = change("server:e1", 10, "delete", base={"a": 2}, cascade_of=["item", "2"])
