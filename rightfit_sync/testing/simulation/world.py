@@ -13,6 +13,7 @@ import msgspec
 
 from rightfit_sync.causality.dot import Dot, is_authority
 from rightfit_sync.digests import canonical_state
+from rightfit_sync.identity import former_dots
 from rightfit_sync.ingest.snapshot import Recorded
 from rightfit_sync.records import Alias, Change, Entity, Outcome, digest, rejected
 from rightfit_sync.schema.spec import Schema
@@ -237,8 +238,9 @@ class World:
         found = self._by_name.get((change.dot, known_as))
         if found is None and isinstance(change.was, Alias):
             name = (change.was.dot, change.was.digest)
-            owner = self._owners.get(change.dot.device_id, "")
-            found = self.retried.get((owner, *name)) or self._by_name.get(name)
+            again = self.retried.get((self._owners.get(change.dot.device_id, ""), *name))
+            is_again = again is not None and not self._dots[again.number].isdisjoint(former_dots(change))
+            found = again if is_again else self._by_name.get(name)
             if found is not None:
                 self.name(change, found, known_as)
         return found
