@@ -7,7 +7,7 @@
 
 Every size is a tenant of its own on one server, with a writer and a reader that hold all of it. Rounds are interleaved:
 each visits all sizes, in an order drawn anew, so that whatever changes with time changes for all. The slope is that of
-a straight line through the logarithms: 0 is flat, 1 doubles with size.
+a straight line through the logarithms of the medians: 0 is flat, 1 doubles with size.
 """
 
 import argparse
@@ -36,6 +36,9 @@ from rightfit_server.demo.stack import Stack
 SIZES = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 DEVICES = (1, 2, 4, 8, 16, 32, 64)
 BATCH = 250
+EDITED_BY_ALL = 100
+"""Records that every device of a vector has edited."""
+
 SLOPE_MAX = 0.05
 
 Samples = dict[str, list[tuple[float, float]]]
@@ -65,11 +68,11 @@ class Pair:
         for replica in (self.writer, self.reader, self.writer):
             replica.sync()
 
-    def across(self) -> tuple[float, float]:
-        """Return the microseconds a record that the push and the pull of a batch took."""
+    def across(self, changes: int) -> tuple[float, float]:
+        """Return the microseconds that the push and the pull of so many changes took for each."""
         push, pull = seconds(self.writer.sync), seconds(self.reader.sync)
         self.settle()
-        return push / BATCH * 1e6, pull / BATCH * 1e6
+        return push / changes * 1e6, pull / changes * 1e6
 
 
 def main() -> None:
@@ -108,15 +111,17 @@ def by_entities(
     ]
     analyse(server)
     samples: Samples = {"push new": [], "pull new": [], "push edits": [], "pull edits": []}
+    # What a tenant gains on the way counts for half in its size.
+    sizes_of = {pair: len(pair.made) + BATCH * (rounds + 1) / 2 for pair in pairs}
     for number in range(rounds + 1):
         for pair in draw.sample(pairs, len(pairs)):
-            size = float(len(pair.made))
+            size = sizes_of[pair]
             fresh = records(BATCH, seed=10_000_000 + len(pair.made) * 100 + number)
             insert(pair.writer, fresh)
             pair.made += fresh
-            costs = pair.across()
+            costs = pair.across(BATCH)
             edit(pair.writer, draw.sample(pair.made, BATCH), f"round {number}")
-            costs += pair.across()
+            costs += pair.across(BATCH)
             if number:
                 # The round before the first warms caches and connections.
                 for name, cost in zip(samples, costs, strict=True):
@@ -130,7 +135,7 @@ def by_devices(server: Stack, folder: Path, open_files: ExitStack, rounds: int) 
     pairs = {}
     for devices in DEVICES:
         service = Service(server, folder, f"devices-{devices}")
-        pairs[devices] = Pair(service, open_files, records(BATCH, seed=devices))
+        pairs[devices] = Pair(service, open_files, records(EDITED_BY_ALL, seed=devices))
         for number in range(devices - 1):
             with service.replica(f"device-{number}") as other:
                 other.sync()
@@ -141,7 +146,7 @@ def by_devices(server: Stack, folder: Path, open_files: ExitStack, rounds: int) 
     for number in range(rounds + 1):
         for devices in draw.sample(DEVICES, len(DEVICES)):
             edit(pairs[devices].writer, pairs[devices].made, f"round {number}")
-            costs = pairs[devices].across()
+            costs = pairs[devices].across(EDITED_BY_ALL)
             if number:
                 for name, cost in zip(samples, costs, strict=True):
                     samples[name].append((float(devices), cost))
@@ -160,9 +165,16 @@ def analyse(server: Stack) -> None:
         connection.execute("VACUUM ANALYZE")
 
 
+def medians(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the median of the rounds at each size."""
+    sizes = sorted({x for x, _ in points})
+    return [(size, median(y for x, y in points if x == size)) for size in sizes]
+
+
 def slope(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Return the exponent and the factor of the power law through these points, by least squares of logarithms."""
-    fitted = linear_regression([log(x) for x, _ in points], [log(y) for _, y in points])
+    """Return exponent and factor of the power law through the medians, by least squares of logarithms."""
+    middle = medians(points)
+    fitted = linear_regression([log(x) for x, _ in middle], [log(y) for _, y in middle])
     return fitted.slope, exp(fitted.intercept)
 
 
@@ -172,12 +184,12 @@ def shown(found: Growth) -> Table:
         table.add_column(name)
     for samples, of in ((found.entities, "entities"), (found.devices, "devices")):
         for name, points in samples.items():
-            least, most = min(x for x, _ in points), max(x for x, _ in points)
-            ends = [median(y for x, y in points if abs(x - end) <= end / 2) for end in (least, most)]
+            (least, first), *_, (most, last) = medians(points)
             exponent, _ = slope(points)
             table.add_row(
                 f"{name}, {least:,.0f} to {most:,.0f} {of}",
-                *(f"{end:,.0f}" for end in ends),
+                f"{first:,.0f}",
+                f"{last:,.0f}",
                 f"{exponent:+.3f}" + (" (flat)" if exponent <= SLOPE_MAX else ""),
             )
     return table
@@ -190,8 +202,7 @@ def charts(found: Growth) -> list[Chart]:
         series = []
         for name, points in samples.items():
             exponent, factor = slope(points)
-            xs = sorted({x for x, _ in points})
-            line = [(x, factor * x**exponent) for x in (xs[0], xs[-1])]
+            line = [(x, factor * x**exponent) for x, _ in medians(points)]
             series.append(Series(f"{name} ({exponent:+.3f})", points, line))
         title = f"Cost a record, by {of} ({found.commit})"
         drawn.append(Chart(title, of, "microseconds a record", series, is_x_log=True, is_y_log=True))
