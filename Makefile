@@ -206,5 +206,5 @@ changelog: setup ## Gather the fragments of docs/changelog.d under the version o
 
 .PHONY: clean
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache benchmarks/peers/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

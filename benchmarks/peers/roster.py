@@ -30,7 +30,8 @@ class Peer(msgspec.Struct, frozen=True):
 PEERS = {
     peer.name: peer
     for peer in (
-        Peer("rightfit", "RightFit"),
+        # Its own benchmarks measure raw SQLite in turns with it.
+        Peer("rightfit", "RightFit", seconds_max=240),
         Peer("pouchdb", "PouchDB + its server", ("pouchdb", "express-pouchdb")),
         Peer("rxdb", "RxDB replication", ("rxdb",)),
         Peer("yjs", "Yjs + Hocuspocus", ("yjs", "@hocuspocus/server", "y-leveldb")),
