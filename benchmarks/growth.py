@@ -5,6 +5,9 @@
 | entities of a tenant, 1,000 to `--entities-max` | pushing and pulling new records, and edits of random ones |
 | devices in a version vector, 1 to 64 | pushing and pulling an edit of records that so many devices have edited |
 
+Records have the ids that the SDK gives them, which grow with time. With every pull goes how many bytes it wrote to the
+reader's write-ahead log: SQLite writes whole pages.
+
 Every size is a tenant of its own on one server, with a writer and a reader that hold all of it. Rounds are interleaved:
 each visits all sizes, in an order drawn anew, so that whatever changes with time changes for all. The slope is that of
 a straight line through the logarithms of the medians: 0 is flat, 1 doubles with size.
@@ -25,7 +28,7 @@ from rich.table import Table
 
 from benchmarks.chart import Chart, Series, write
 from benchmarks.clock import expect, seconds
-from benchmarks.replicas import count, insert
+from benchmarks.replicas import count
 from benchmarks.results import FOLDER, commit
 from benchmarks.serving import Service, rightfit_up, stage
 from benchmarks.table import console
@@ -36,6 +39,7 @@ from rightfit_server.demo.stack import Stack
 SIZES = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 DEVICES = (1, 2, 4, 8, 16, 32, 64)
 BATCH = 250
+STEPS = ("push", "pull", "bytes of")
 EDITED_BY_ALL = 100
 """Records that every device of a vector has edited."""
 
@@ -45,7 +49,7 @@ Samples = dict[str, list[tuple[float, float]]]
 
 
 class Growth(msgspec.Struct, frozen=True):
-    """`samples` are `[size, microseconds a record]` by what was measured."""
+    """Points `[size, microseconds a record]` by what was measured; bytes are those of the reader's write-ahead log."""
 
     commit: str
     entities: Mapping[str, Sequence[tuple[float, float]]]
@@ -53,26 +57,35 @@ class Growth(msgspec.Struct, frozen=True):
 
 
 class Pair:
-    """A tenant with a writer and a reader; `made` are the records that both hold."""
+    """A tenant with a writer and a reader; `made` are the ids of the records that both hold."""
 
     def __init__(self, service: Service, stack: ExitStack, made: Sequence[Record]) -> None:
         self.writer = stack.enter_context(service.replica("writer"))
         self.reader = stack.enter_context(service.replica("reader"))
-        self.made = list(made)
-        insert(self.writer, made)
+        self.made: list[str] = []
+        self.insert(made)
         self.settle()
         expect(count(self.reader), len(made), "records of a tenant")
+
+    def insert(self, made: Sequence[Record]) -> None:
+        """Make records under ids of the SDK's choice, as an application does."""
+        with self.writer.batch():
+            self.made += [self.writer.insert(KIND, record.values()) for record in made]
 
     def settle(self) -> None:
         """Sync until both hold everything."""
         for replica in (self.writer, self.reader, self.writer):
             replica.sync()
 
-    def across(self, changes: int) -> tuple[float, float]:
-        """Return the microseconds that the push and the pull of so many changes took for each."""
+    def across(self, changes: int) -> tuple[float, float, float]:
+        """Push and pull changes; return for each the microseconds of either, and the bytes that the pull wrote."""
+        for replica in (self.writer, self.reader):
+            replica.database.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         push, pull = seconds(self.writer.sync), seconds(self.reader.sync)
+        log = self.reader.path.with_name(self.reader.path.name + "-wal")
+        written = log.stat().st_size
         self.settle()
-        return push / changes * 1e6, pull / changes * 1e6
+        return push / changes * 1e6, pull / changes * 1e6, written / changes
 
 
 def main() -> None:
@@ -110,15 +123,13 @@ def by_entities(
         for size in sizes
     ]
     analyse(server)
-    samples: Samples = {"push new": [], "pull new": [], "push edits": [], "pull edits": []}
+    samples: Samples = {f"{what} {of}": [] for of in ("new", "edits") for what in STEPS}
     # What a tenant gains on the way counts for half in its size.
     sizes_of = {pair: len(pair.made) + BATCH * (rounds + 1) / 2 for pair in pairs}
     for number in range(rounds + 1):
         for pair in draw.sample(pairs, len(pairs)):
             size = sizes_of[pair]
-            fresh = records(BATCH, seed=10_000_000 + len(pair.made) * 100 + number)
-            insert(pair.writer, fresh)
-            pair.made += fresh
+            pair.insert(records(BATCH, seed=10_000_000 + len(pair.made) * 100 + number))
             costs = pair.across(BATCH)
             edit(pair.writer, draw.sample(pair.made, BATCH), f"round {number}")
             costs += pair.across(BATCH)
@@ -142,7 +153,7 @@ def by_devices(server: Stack, folder: Path, open_files: ExitStack, rounds: int) 
                 edit(other, pairs[devices].made, f"device {number}")
                 other.sync()
         pairs[devices].settle()
-    samples: Samples = {"push edits": [], "pull edits": []}
+    samples: Samples = {f"{what} edits": [] for what in STEPS}
     for number in range(rounds + 1):
         for devices in draw.sample(DEVICES, len(DEVICES)):
             edit(pairs[devices].writer, pairs[devices].made, f"round {number}")
@@ -153,10 +164,10 @@ def by_devices(server: Stack, folder: Path, open_files: ExitStack, rounds: int) 
     return samples
 
 
-def edit(replica: Replica, made: Sequence[Record], title: str) -> None:
+def edit(replica: Replica, made: Sequence[str], title: str) -> None:
     with replica.batch():
-        for record in made:
-            replica.update(KIND, record.id, {"title": f"{title} {record.id[:8]}"})
+        for entity_id in made:
+            replica.update(KIND, entity_id, {"title": f"{title} {entity_id[-8:]}"})
 
 
 def analyse(server: Stack) -> None:
@@ -179,7 +190,7 @@ def slope(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 
 def shown(found: Growth) -> Table:
-    table = Table(title=f"{found.commit}: microseconds a record, median", title_justify="left")
+    table = Table(title=f"{found.commit}: microseconds or bytes a record, medians", title_justify="left")
     for name in ("what", "smallest", "largest", "slope"):
         table.add_column(name)
     for samples, of in ((found.entities, "entities"), (found.devices, "devices")):
@@ -201,6 +212,8 @@ def charts(found: Growth) -> list[Chart]:
     for samples, of in ((found.entities, "entities in the tenant"), (found.devices, "devices in the vector")):
         series = []
         for name, points in samples.items():
+            if name.startswith(STEPS[-1]):
+                continue
             exponent, factor = slope(points)
             line = [(x, factor * x**exponent) for x, _ in medians(points)]
             series.append(Series(f"{name} ({exponent:+.3f})", points, line))
