@@ -8,7 +8,7 @@ change that had been said again in the lost past too needs no such look: the sta
 Source: docs/explanation/semantics.md, section 8.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -18,8 +18,9 @@ from rightfit_sync.causality.dot import Dot
 from rightfit_sync.causality.version_vector import includes
 from rightfit_sync.ingest.snapshot import Past
 from rightfit_sync.join import join
+from rightfit_sync.life import LIFE_PATH
 from rightfit_sync.records import Change, Entity, Named, Sibling
-from rightfit_sync.values import same
+from rightfit_sync.values import Value, same
 
 
 def shows(entity: Entity, dot: Dot, change: Change) -> bool:
@@ -55,7 +56,9 @@ def rejoined(ours: Entity, offered: Entity, past: Past) -> Entity:
     news = frozenset(
         dot for dot in _shown(offered) if includes(ours.version_vector, dot) and not past.holds(dot)
     )
-    return join(ours, recognised(offered, past), news)
+    told = [one for one in ours.named if one.dot not in past.applied]
+    theirs = paired(recognised(offered, past), ours, told)
+    return join(paired(ours, offered, offered.named), theirs, news)
 
 
 def recognised(offered: Entity, past: Past) -> Entity:
@@ -92,6 +95,46 @@ def _is_in(offered: Entity, former: Dot, change: Change, past: Past, *, is_prove
         dot.device_id == device_id and seen < dot.counter < former.counter for dot in past.applied
     )
     return (is_last or is_proven) and not is_rewound and not belies(offered, former, change)
+
+
+def paired(native: Entity, other: Entity, told: Sequence[Named]) -> Entity:
+    """Return `native`, its aliases naming what it includes under a first dot and `other` under one of those `told`.
+
+    Here only the two states can be looked at: the changes themselves are of pasts that are lost.
+    """
+    known = {one.dot for one in native.named}
+    found = [
+        Named(one.was.dot, one.was)
+        for one in told
+        if one.was.dot not in known
+        and one.dot != one.was.dot
+        and _is_alike(native, one.was.dot, other, one.dot)
+    ]
+    return replace(native, aliases=sorted({*native.named, *found})) if found else native
+
+
+def _is_alike(native: Entity, first: Dot, other: Entity, again: Dot) -> bool:
+    """Whether `native` has under the dot `first` what `other` has under `again`, as far as can be seen."""
+    if native.lacks(first) or not includes(native.version_vector, first):
+        return False
+    left, right = _said(native, first), _said(other, again)
+    common = left.keys() & right.keys()
+    if any(not same(left[path], right[path]) for path in common):
+        return False
+    return bool(common) or native.version_vector[first.device_id] == first.counter
+
+
+def _said(entity: Entity, dot: Dot) -> dict[str, Value]:
+    """Return what `entity` shows of the change `dot` alone, by path."""
+    said: dict[str, Value] = {}
+    for record in entity.life:
+        if record.dot == dot:
+            said[LIFE_PATH] = record.op
+    for path, siblings in entity.fields.items():
+        for sibling in siblings:
+            if [dot] == [one.dot for one in sibling.dots]:
+                said[path] = sibling.value
+    return said
 
 
 def _shown(entity: Entity) -> Iterator[Dot]:

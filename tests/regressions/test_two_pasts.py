@@ -126,6 +126,15 @@ def test_F05_F08_what_stands_here_under_the_first_dot_is_another_change() -> Non
     assert shown(joined) == {"name": ["new"], "size": [9], "seen": [0]}
 
 
+def test_F08_two_states_of_lost_pasts_show_one_change_under_two_dots() -> None:
+    """Nothing of it is in the history: one holder brings it as it was said again, another as it was first said."""
+    for first, second in ((AGAIN, NAMED), (NAMED, AGAIN)):
+        earlier = past(BORN).after(state(BORN, first))
+        joined = rejoined(state(BORN, first), state(BORN, second), earlier)
+        assert shown(joined)["name"] == ["new"]
+        assert len(joined.fields["name"]) == 1
+
+
 def test_F08_what_the_authority_did_in_the_lost_past_is_not_covered_by_what_it_did_since() -> None:
     edited = change("a", 2, base={"a": 1}, patches={"size": {"value": 2, "base": 1, "replaces": [["a", 1]]}})
     then = change("server:e1", 10, "delete", base={"a": 2}, cascade_of=["item", "2"])
