@@ -250,7 +250,6 @@ BUGS = (
         "merge/extremum.py",
         "            if self._is_beyond(value, mine):\n",
         "            if False:\n",
-        is_found=False,
     ),
     Bug(
         "a workflow goes to whatever came last",

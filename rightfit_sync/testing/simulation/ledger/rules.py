@@ -40,6 +40,12 @@ class Rule:
         """Whether the ledger can judge what becomes of two values that were written beside each other."""
         return self.own is not None or self.word == "group" or self.word in KNOWN
 
+    def keeps_furthest(self, value: Json, other: Json) -> bool:
+        """Whether the further of these two stays, although whoever wrote `other` had seen `value`."""
+        if self.word not in ("maximum", "minimum"):
+            return False
+        return is_beyond(value, other, greatest=True) or is_beyond(other, value, greatest=True)
+
     def holds(self, value: Json, kept: Json, was: Json = None) -> bool:
         """Whether `value` can be found in `kept`."""
         if same(value, kept):
@@ -49,7 +55,7 @@ class Rule:
         if self.word in ("maximum", "minimum"):
             return is_beyond(kept, value, greatest=self.word == "maximum")
         if self.word == "workflow":
-            return kept in self.reach.get(str(value), ())
+            return kept in self.reach.get(str(value), ()) and value not in self.reach.get(str(kept), ())
         return self.word == "group" and self._group_holds(value, kept, was)
 
     def _group_holds(self, value: Json, kept: Json, was: Json) -> bool:

@@ -55,9 +55,9 @@ class Verdict:
             if rule.word == "set":
                 self.problems += self._wrong_element(path, writes)
             elif rule.word == "counter":
-                self.problems += self._wrong_count(path, writes)
+                self.problems += [*self._wrong_count(path, writes), *self._merged_resolutions(path)]
             elif rule.word == "text":
-                self.problems += self._wrong_text(path, rule, writes)
+                self.problems += [*self._wrong_text(path, rule, writes), *self._merged_resolutions(path)]
             else:
                 self._judge_values(path, rule, writes)
         self.problems += self._wrong_life()
@@ -77,8 +77,7 @@ class Verdict:
     def _judge_values(self, path: str, rule: Rule, writes: Sequence[Write]) -> None:
         kept = self.found.fields.get(path, ())
         for write in writes:
-            value = write.values[path]
-            if not any(rule.holds(value, one, write.before.get(path)) for one in kept):
+            if not self._is_found(path, rule, write, kept):
                 self._judge_absent(path, rule, write, kept)
             elif len(kept) == 1:
                 self.states["visible"] += 1
@@ -86,6 +85,14 @@ class Verdict:
                 self.states["in conflict"] += 1
             else:
                 self.problems.append(f"{write}: {path} stands beside others, and no conflict says so")
+
+    @staticmethod
+    def _is_found(path: str, rule: Rule, write: Write, kept: Sequence[Json]) -> bool:
+        """Whether a value is among those kept, or inside one of them; what settles a conflict merges with nothing."""
+        value = write.values[path]
+        if write.op == "resolve":
+            return any(same(value, one) for one in kept)
+        return any(rule.holds(value, one, write.before.get(path)) for one in kept)
 
     def _judge_absent(self, path: str, rule: Rule, write: Write, kept: Sequence[Json]) -> None:
         if self.is_replaced(write, path, rule):
@@ -110,6 +117,18 @@ class Verdict:
         )
 
     # Sums, sets, texts
+
+    def _merged_resolutions(self, path: str) -> Iterator[str]:
+        """Tell of what settled a conflict, was seen by nobody who wrote after it, and is not as it was written."""
+        kept = self.found.fields.get(path, ())
+        for write in self._by_path[path]:
+            is_seen = any(other.seen & write.bit for other in self.touching(path))
+            if (
+                write.op == "resolve"
+                and not is_seen
+                and not any(same(write.values[path], one) for one in kept)
+            ):
+                yield f"{write}: it settled {path}, nobody who saw it wrote there, and kept is {list(kept)}"
 
     def _is_beyond_sums(self, path: str, writes: Sequence[Write]) -> bool:
         """Whether a person has settled it, or emptied it: then the last word counts, not the sum.
@@ -238,7 +257,9 @@ def replaces(other: Write, write: Write, path: str, rule: Rule) -> bool:
     is_item_gone = path not in other.values
     if rule.word == "once" and value is not None and not is_item_gone and not same(other.values[path], value):
         return False
-    return path not in other.beside or rule.holds(value, other.before.get(path), write.before.get(path))
+    if rule.keeps_furthest(value, other.values.get(path)):
+        return False
+    return rule.holds(value, other.before.get(path), write.before.get(path))
 
 
 def _listed(writes: Sequence[Write]) -> list[str]:
