@@ -200,7 +200,6 @@ BUGS = (
         "field.py",
         '        return Merged(sorted_siblings(left), "merged" if left else "applied")',
         '        return Merged([], "applied")',
-        is_found=False,
     ),
     Bug(
         "a delete takes along edits that its author had not seen",
@@ -256,7 +255,6 @@ BUGS = (
         "merge/workflow.py",
         "        if mine_is_later == theirs_is_later:\n            return CONFLICT\n",
         "",
-        is_found=False,
     ),
     Bug(
         "a group swallows the other's members",
@@ -275,7 +273,6 @@ BUGS = (
         "field.py",
         'op == "edit" and policy.merges and not left[0].resolved:',
         'op == "edit" and policy.merges:',
-        is_found=False,
     ),
     Bug(
         "a create merges with the record that is there",

@@ -27,6 +27,8 @@ Verb = Callable[[], Change | None]
 _SHOWN_AS_TYPED = frozenset({"register", "text", "counter", "workflow"})
 """Merge words of fields that show what was just typed, whatever was there."""
 
+_NEVER_MERGED = frozenset({"register", "once", "server", "set"})
+
 
 def act(world: World, phone: Phone, random: Random, failure: Failure | None = None) -> None:
     """Somebody does something; with a `failure` the phone's disk fails them."""
@@ -49,7 +51,7 @@ def act(world: World, phone: Phone, random: Random, failure: Failure | None = No
     elif roll < 0.16:
         _look_at_rejected(world, phone, random)
     else:
-        key = _favoured(keys, random)
+        key = _favoured(world, keys, random)
         if roll < 0.26 and phone.device.conflicts(key):
             _resolve(world, phone, key, random, failure)
         elif roll < 0.30:
@@ -58,10 +60,14 @@ def act(world: World, phone: Phone, random: Random, failure: Failure | None = No
             _touch(world, phone, key, random, failure, None)
 
 
-def _favoured(keys: list[Key], random: Random) -> Key:
-    """Most of the time people work on the same few records."""
+def _favoured(world: World, keys: list[Key], random: Random) -> Key:
+    """Most of the time people work on the same few records, and more on those of which there is more to write."""
     first = [key for key in keys if key[1].endswith("-1")]
-    return random.choice(first if first and random.random() < 0.6 else keys)
+    if not first or random.random() >= 0.6:
+        return random.choice(keys)
+    kinds = world.scenario.schema.kinds
+    fields = [len(kinds[key[0]].fields) for key in first]
+    return random.choices(first, [1 + min(count // 3, 5) for count in fields])[0]
 
 
 def create(
@@ -88,19 +94,56 @@ def _touch(
     wanted = world.workload.edited(random, entity, device.schema, ids_of(device.all_keys()))
     change = _attempt(world, phone, failure, lambda: device.edit(key, _flat(wanted, key, world), transaction))
     if change is not None:
-        _own_edit_is_shown(world, phone, _note(world, phone, change, entity))
+        write = _note(world, phone, change, entity)
+        _own_edit_is_shown(world, phone, write)
+        _write_beside(world, write, chance=0.3 if _merges(world, key, *write.values) else 0.08)
 
 
 def _resolve(world: World, phone: Phone, key: Key, random: Random, failure: Failure | None) -> None:
     """Somebody settles one of the conflicts of a record."""
     device = phone.device
-    entity, conflict = device.entity(key), random.choice(list(device.conflicts(key)))
-    if entity is None:
+    entity, listed = device.entity(key), list(device.conflicts(key))
+    # What could have merged is seldom in conflict, and there is more about it that can go wrong.
+    rare = [one for one in listed if one.reason == "siblings" and _merges(world, key, one.path)]
+    conflict = random.choice(rare or listed)
+    if entity is not None:
+        write = _settle(world, phone, key, conflict.path, _choice(world, entity, conflict, random), failure)
+        if write is not None:
+            _write_beside(world, write, chance=0.7)
+
+
+def _settle(
+    world: World, phone: Phone, key: Key, path: str, choice: Value, failure: Failure | None = None
+) -> Write | None:
+    device = phone.device
+    entity = device.entity(key)
+    change = _attempt(world, phone, failure, lambda: device.resolve(key, path, choice))
+    return None if change is None else _note(world, phone, change, entity)
+
+
+def _merges(world: World, key: Key, *paths: str) -> bool:
+    return any(world.rule_word(key, path) not in _NEVER_MERGED for path in paths)
+
+
+def _write_beside(world: World, write: Write, chance: float) -> None:
+    """With that chance somebody, or the same person once more, writes at the same place before anybody hears of it."""
+    random = Random(f"{world.plan.seed}, beside {write.number}")  # noqa: S311
+    key = write.key
+    others = [one for one in world.phones if not one.is_broken and key in one.device.all_keys()]
+    if random.random() >= chance or not others or not write.values:
         return
-    choice = _choice(world, entity, conflict, random)
-    change = _attempt(world, phone, failure, lambda: device.resolve(key, conflict.path, choice))
+    phone = random.choice(others)
+    device, path = phone.device, random.choice(sorted(write.values))
+    entity = device.entity(key)
+    if key[0] not in device.schema.kinds or entity is None or is_deleted(entity, device.schema.kinds[key[0]]):
+        return
+    if len(entity.fields.get(path, ())) > 1 and random.random() < (0.2 if write.op == "resolve" else 0.7):
+        _settle(world, phone, key, path, random.choice([one.value for one in entity.fields[path]]))
+        return
+    wanted = world.workload.beside(random, entity, path, device.schema, ids_of(device.all_keys()))
+    change = _attempt(world, phone, None, lambda: device.edit(key, _flat(wanted, key, world)))
     if change is not None:
-        _note(world, phone, change, entity)
+        _own_edit_is_shown(world, phone, _note(world, phone, change, entity))
 
 
 def _choice(world: World, entity: Entity, conflict: Conflict, random: Random) -> Value:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from random import Random
 
-from rightfit_sync.paths import escape
+from rightfit_sync.paths import escape, unescape
 from rightfit_sync.records import Entity
 from rightfit_sync.schema.spec import FieldSpec, KindSpec, Schema
 from rightfit_sync.testing.simulation.scenario import Scenario, audience_fields, first_ids, pool
@@ -91,6 +91,23 @@ class Workload:
             wanted[path] = value
         return wanted
 
+    def beside(self, random: Random, entity: Entity, path: str, schema: Schema, ids: Ids) -> dict[str, Value]:
+        """Return what somebody else wants at a `path` where one has just written."""
+        kind, (name, *inside) = schema.kinds[entity.kind], path.split("/")
+        if name not in kind.fields and name not in kind.groups:
+            return {}
+        spec, was = kind.fields.get(name, FieldSpec(type="json")), shown_at(entity, path)
+        if spec.merge == "text":
+            return {path: self._edited(random, str(was or ""), whole=spec.on_overlap == "merge", at_end=True)}
+        if not inside:
+            return dict([self._at(random, name, kind, entity, ids)])
+        if spec.merge == "set":
+            return {path: None if path in entity.fields else True}
+        if spec.merge == "keyed_list" and len(inside) == 1:
+            return {path: random.choice([None, "A", "z"])}
+        inner = spec.fields.get(unescape(inside[-1])) or spec.element or FieldSpec(type="str")
+        return {path: self._value(random, inner, was)}
+
     def _at(self, random: Random, name: str, kind: KindSpec, entity: Entity, ids: Ids) -> tuple[str, Value]:
         if name in kind.groups:
             was = shown_at(entity, name)
@@ -166,12 +183,15 @@ class Workload:
             return random.choice([*_STATES, f"word{self._made}"])
         return _of_type(random, spec, 20)
 
-    def _edited(self, random: Random, text: str, *, whole: bool) -> str:
+    def _edited(self, random: Random, text: str, *, whole: bool, at_end: bool = False) -> str:
         """Type something new somewhere, or take a few characters away, or both."""
         if not text:
             return f"{self._word(random, whole=whole)} {self._word(random, whole=whole)}"
         start = random.randrange(len(text) + 1)
         removed = random.choice([0, 0, 1, 2, 4])
+        if at_end or start % 3 == 0:
+            # Often people go on where the text ends, and so at the same place as others, or mend what is there.
+            start = max(len(text) - removed, 0)
         while text[start : start + 1] == " ":
             start += 1
         gap = random.choice(["", " ", " "])
