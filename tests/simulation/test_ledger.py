@@ -26,8 +26,13 @@ class Desk:
 
     def write(self, who: str, values: Mapping[str, Json], **facts: object) -> Write:
         op = str(facts.pop("op", "edit"))
-        before = facts.pop("before", {})
+        before = facts.pop("before", None) or self._shown(who, values)
         return self.ledger.wrote(who, JOB, op, values, before, **facts)  # type: ignore[arg-type]
+
+    def _shown(self, who: str, values: Mapping[str, Json]) -> dict[str, Json]:
+        screen = self.ledger.screen(who, JOB)
+        seen = self.ledger.record(JOB).these(screen.own | screen.trunk)
+        return {path: one.values[path] for one in seen for path in values if path in one.values}
 
     def take(self, *writes: Write) -> None:
         for write in writes:
@@ -120,6 +125,36 @@ def test_a_lowered_maximum_is_told(desk: Desk) -> None:
     desk.begin(high=1)
     desk.take(desk.write("ann", {"high": 9}), desk.write("bob", {"high": 5}))
     told(desk.settle({"high": [5]}), "high is nowhere")
+
+
+def test_a_maximum_lowered_by_who_had_seen_it_is_told(desk: Desk) -> None:
+    desk.begin(high=9)
+    desk.take(desk.write("ann", {"high": 5}))
+    told(desk.settle({"high": [5]}), "high is nowhere")
+    assert not desk.settle({"high": [9]}).problems
+
+
+def test_a_value_that_no_screen_showed_is_not_superseded(desk: Desk) -> None:
+    desk.begin()
+    desk.take(desk.write("ann", {"title": "red"}), desk.write("bob", {"title": "blue"}))
+    desk.show("ann")
+    desk.take(desk.write("ann", {"title": "green"}, before={"title": "blue"}))
+    told(desk.settle({"title": ["green"]}), "title is nowhere")
+
+
+def test_a_resolution_that_merged_is_told(desk: Desk) -> None:
+    desk.begin(high=1)
+    desk.take(desk.write("ann", {"high": 3}, op="resolve"), desk.write("bob", {"high": 9}))
+    told(desk.settle({"high": [9]}), "high is nowhere")
+    assert not desk.settle({"high": [3, 9]}, conflicts=[("high", "siblings")]).problems
+
+
+def test_a_resolution_beside_which_something_still_stands_is_told(desk: Desk) -> None:
+    desk.begin()
+    desk.take(desk.write("ann", {"title": "red"}), desk.write("bob", {"title": "blue"}))
+    desk.show("ann")
+    desk.take(desk.write("ann", {"title": "blue"}, op="resolve", beside=frozenset({"title"})))
+    told(desk.settle({"title": ["red", "blue"]}, conflicts=[("title", "siblings")]), "unseen by another")
 
 
 def test_a_workflow_that_went_back_is_told(desk: Desk) -> None:
