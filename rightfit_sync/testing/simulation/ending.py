@@ -71,13 +71,18 @@ def finish(world: World) -> None:
         if phone.device.schema is not world.scenario.schema:
             phone.device.upgrade(world.scenario.schema)
     for round_number in range(1, ROUNDS_MAX + 1):
-        before = world.trace_hash, _heads(world)
+        before, is_quiet = _heads(world), _is_quiet(world)
         for phone in world.phones:
             sync(world, phone)
-        if _heads(world) == before[1] and not any(list(phone.device.pending()) for phone in world.phones):
+        if is_quiet and _heads(world) == before and _is_quiet(world):
             world.counts["acts"][f"rounds {round_number}"] += 1
             return
     world.wrong(f"no end after {ROUNDS_MAX} rounds")
+
+
+def _is_quiet(world: World) -> bool:
+    """Whether nobody has anything to send."""
+    return not any(list(phone.device.pending()) for phone in world.phones)
 
 
 def _heads(world: World) -> list[tuple[Key, int]]:

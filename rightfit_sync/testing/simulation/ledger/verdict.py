@@ -202,7 +202,7 @@ class Verdict:
         life = [one for one in self._writes if one.op in ("delete", "restore")]
         if not life:
             return [] if not self.found.is_deleted else ["it is deleted, and nobody deleted it"]
-        current = [one for one in life if not any(other.seen & one.bit for other in life)]
+        current = [one for one in life if not any(_outlived(one, other) for other in life)]
         deletes = [one for one in current if one.op == "delete"]
         unseen = self._unseen_by(deletes) if deletes else []
         disputed = bool(deletes) and (len(deletes) < len(current) or bool(unseen))
@@ -239,6 +239,12 @@ class Verdict:
         if write.values[path] is None and self._rules.of(self.key[0], path).word == "set":
             return False
         return not any(other.saw(write, path) for other in self.touching(path))
+
+
+def _outlived(write: Write, other: Write) -> bool:
+    """Whether `other` saw the delete or restore `write`, or its author made it after giving that very one up."""
+    is_own = other.who == write.who and write.number < other.number
+    return bool(other.seen & write.bit) or (is_own and write.was_refused)
 
 
 def _knew(other: Write, write: Write, path: str) -> bool:
