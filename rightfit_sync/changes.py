@@ -19,7 +19,7 @@ from rightfit_sync.apply import final_value
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.conflicts import Conflict
 from rightfit_sync.errors import LocalError
-from rightfit_sync.merge.registry import rules_of
+from rightfit_sync.merge.registry import MisplacedPathError, rules_of
 from rightfit_sync.paths import escape, is_inside
 from rightfit_sync.positions import between, longest_rise
 from rightfit_sync.records import Change, Entity, Patch, Sibling
@@ -162,9 +162,9 @@ def _patches(entity: Entity, wanted: Mapping[str, Value], kind: KindSpec) -> dic
         if declared is not None and declared.merge in CONTAINERS:
             elements = _elements(entity, name, declared, value)
         for path, element in elements.items():
-            _add(patches, entity, path, element)
+            _add(patches, entity, path, element, kind)
     for name, members in composites.items():
-        _add(patches, entity, name, _composite(entity, name, members, kind))
+        _add(patches, entity, name, _composite(entity, name, members, kind), kind)
     return patches
 
 
@@ -175,7 +175,7 @@ def _composite(entity: Entity, name: str, members: Mapping[str, Value], kind: Ki
     return {member: members.get(member, known.get(member)) for member in kind.groups[name].members}
 
 
-def _add(patches: dict[str, Patch], entity: Entity, path: str, value: Value) -> None:
+def _add(patches: dict[str, Patch], entity: Entity, path: str, value: Value, kind: KindSpec) -> None:
     siblings = entity.fields.get(path, ())
     if not siblings:
         if value is not None:
@@ -184,18 +184,35 @@ def _add(patches: dict[str, Patch], entity: Entity, path: str, value: Value) -> 
     current = shown(siblings)
     if same(current.value, value):
         return
-    replaced: list[Sibling] = [current]
+    replaced = _seen(siblings, path, kind)
     hidden: set[Dot] = set()
     if value is None and "/" in path:
-        inner = [kept for name, kept in entity.fields.items() if is_inside(name, path)]
-        replaced += [shown(kept) for kept in inner]
+        inner = {name: kept for name, kept in entity.fields.items() if is_inside(name, path)}
+        replaced = [*replaced, *(one for name, kept in inner.items() for one in _seen(kept, name, kind))]
         # One change may have placed the item and written a value, and only one of the two be on screen. What is not
         # must survive, so its dot is not named, and the item comes to be in conflict rather than gone.
         hidden = {
-            dot.dot for kept in (siblings, *inner) for one in kept if one != shown(kept) for dot in one.dots
+            dot.dot
+            for kept in (siblings, *inner.values())
+            for one in kept
+            if one not in replaced
+            for dot in one.dots
         }
     replaces = sorted({dot.dot for sibling in replaced for dot in sibling.dots} - hidden)
     patches[path] = Patch(value=value, base=current.value, replaces=replaces)
+
+
+def _seen(siblings: Sequence[Sibling], path: str, kind: KindSpec) -> list[Sibling]:
+    """Return those of `siblings` that a person sees: the one that is shown, and those that say the same.
+
+    Equal values stand beside each other where two states were joined.
+    """
+    current = shown(siblings)
+    try:
+        is_sum = not rules_of(kind).policy(path).coalesces
+    except MisplacedPathError:
+        is_sum = True
+    return [one for one in siblings if one == current or (not is_sum and same(one.value, current.value))]
 
 
 def _elements(entity: Entity, name: str, declared: FieldSpec, value: Value) -> dict[str, Value]:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from rightfit_sync import Change, Dot, Entity, Schema, apply
+from rightfit_sync import Change, Dot, Entity, Schema, apply, changes
+from rightfit_sync.changes import Stamp
 from rightfit_sync.ingest.snapshot import NO_PAST, Past, Pushed
 from rightfit_sync.ingest.twins import rejoined
 from rightfit_sync.join import join
@@ -184,6 +185,20 @@ def test_F08_a_change_is_told_by_the_name_that_a_state_gives_it() -> None:
     receipts, _ = authority.push("c", [Pushed(once_more, WAS.digest)], 4)
     assert receipts[0].outcome.status == "duplicate"
     assert receipts[0].outcome.twin == AGAIN.dot
+
+
+def test_F08_who_removes_what_two_pasts_had_both_set_removes_both() -> None:
+    ours, theirs = (
+        change(
+            who, 1, base={"a": 1}, patches={"name": {"value": "new", "base": "old", "replaces": [["a", 1]]}}
+        )
+        for who in "bc"
+    )
+    joined = join(state(BORN, ours), state(BORN, theirs))
+    assert shown(joined)["name"] == ["new", "new"], "a join does not coalesce: it knows no policy"
+    edited = changes.edit(joined, {"name": "newer"}, Stamp(Dot("d", 1), 1), SCHEMA)
+    assert edited is not None
+    assert edited.patches["name"].replaces == [ours.dot, theirs.dot]
 
 
 def _no_names(one: Change) -> object:
