@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.goals import LIMITS, Standing, standings
-from benchmarks.processor import SIDES
 from benchmarks.results import Result
 
 WIDTH = 132
@@ -23,7 +22,6 @@ def console() -> Console:
 def show(result: Result, screen: Console) -> None:
     """Print how each goal stands, then the limits."""
     screen.print(goals_table(result))
-    screen.print(processor_table(result.figures))
     screen.print(limits_table(result.figures))
     if result.records < 10_000:
         screen.print("Fewer than 10,000 records: a quick look, not a measurement.")
@@ -58,17 +56,6 @@ def _row(standing: Standing) -> Sequence[str]:
         "; ".join(wanted),
         met,
     )
-
-
-def processor_table(figures: Mapping[str, Sequence[float]]) -> Table:
-    table = Table(title="Processor time, microseconds a record", title_justify="left")
-    for name in ("", *SIDES):
-        table.add_column(name)
-    for workload, name in (("W1", "push"), ("W2", "pull")):
-        spent = [figures.get(f"processor.{name}.{side}", ()) for side in SIDES]
-        if all(spent):
-            table.add_row(workload, *(amount(median(values)) for values in spent))
-    return table
 
 
 def limits_table(figures: Mapping[str, Sequence[float]]) -> Table:

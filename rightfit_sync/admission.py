@@ -80,10 +80,10 @@ def _check_base(entity: Entity | None, change: Change) -> Outcome | None:
 
 
 def _check_patches(change: Change, kind: KindSpec) -> Outcome | None:
-    rules = rules_of(kind)
+    rules, declared = rules_of(kind), kind.fields
     is_device = not is_authority(change.dot.device_id)
     for path, patch in change.patches.items():
-        if not path or len(path) > PATH_LENGTH_MAX:
+        if path not in declared and (not path or len(path) > PATH_LENGTH_MAX):
             return rejected(
                 "invalid_path", f"a path has 1 to {PATH_LENGTH_MAX} characters", path[:PATH_LENGTH_MAX]
             )
@@ -91,7 +91,7 @@ def _check_patches(change: Change, kind: KindSpec) -> Outcome | None:
             policy = rules.policy(path)
         except MisplacedPathError as misplaced:
             return rejected("invalid_path", str(misplaced), path)
-        if policy.spec.merge == "server" and is_device:
+        if is_device and policy.spec.merge == "server":
             return rejected("server_field", f"only the server writes {path}: leave it out", path)
         found = _problem(policy, path, patch)
         if found is not None:
@@ -100,20 +100,22 @@ def _check_patches(change: Change, kind: KindSpec) -> Outcome | None:
 
 
 def _problem(policy: Policy, path: str, patch: Patch) -> Outcome | None:
+    value = patch.value
     illegal = text_problem(path)
     if illegal is not None:
         shown = path.replace("\x00", "").encode(errors="ignore").decode()
         return rejected(illegal[0], illegal[1], shown)
-    illegal = None if patch.value is UNSET else problem(patch.value)
+    if value is not UNSET:
+        illegal = text_problem(value) if type(value) is str else problem(value)
     if illegal is None and patch.base is not UNSET:
         illegal = problem(patch.base)
     if illegal is not None:
         return rejected(illegal[0], f"{path}: {illegal[1]}", path)
     if patch.ops is not UNSET:
         return _operation_problem(policy, path, patch)
-    if patch.value is UNSET:
+    if value is UNSET:
         return rejected("invalid_patch", f"{path}: a patch carries a value or ops", path)
-    sentence = policy.problem(patch.value)
+    sentence = policy.problem(value)
     return None if sentence is None else rejected("invalid_type", f"{path}: {sentence}", path)
 
 

@@ -25,9 +25,10 @@ def own_tags(entity: Entity, schema: Schema) -> frozenset[str]:
     kind = schema.kinds.get(entity.kind)
     if kind is None:
         return frozenset()
-    shown = values(entity, kind)
-    tags: set[str] = set()
-    for template in kind.audience:
+    tags = {template for template in kind.audience if "{" not in template}
+    templates = [template for template in kind.audience if template not in tags]
+    shown = values(entity, kind) if templates else {}
+    for template in templates:
         names = _FIELD.findall(template)
         for chosen in _choices([shown.get(name) for name in names]):
             filled = iter(chosen)

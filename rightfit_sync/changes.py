@@ -43,11 +43,8 @@ class Stamp(msgspec.Struct, frozen=True):
 def create(kind: str, entity_id: str, wanted: Mapping[str, Value], stamp: Stamp, schema: Schema) -> Change:
     """Return the change that brings a new entity into being with the values `wanted`, `{field or path: value}`."""
     nothing = Entity(kind=kind, entity_id=entity_id, version_vector={}, fields={})
-    patches = {
-        path: Patch(value=patch.value)
-        for path, patch in _patches(nothing, wanted, _kind(schema, kind)).items()
-        if patch.value is not None
-    }
+    flat = _flattened(nothing, wanted, _kind(schema, kind))
+    patches = {path: Patch(value=value) for path, value in flat.items() if value is not None}
     return Change(
         dot=stamp.dot,
         kind=kind,
@@ -151,21 +148,27 @@ def _kind(schema: Schema, name: str) -> KindSpec:
 
 def _patches(entity: Entity, wanted: Mapping[str, Value], kind: KindSpec) -> dict[str, Patch]:
     patches: dict[str, Patch] = {}
+    for path, value in _flattened(entity, wanted, kind).items():
+        _add(patches, entity, path, value, kind)
+    return patches
+
+
+def _flattened(entity: Entity, wanted: Mapping[str, Value], kind: KindSpec) -> dict[str, Value]:
+    """Return `{path: value}`: containers taken apart into elements, members put together into groups."""
+    flat: dict[str, Value] = {}
     groups = {member: name for name, group in kind.groups.items() for member in group.members}
     composites: dict[str, dict[str, Value]] = {}
     for name, value in wanted.items():
+        declared = kind.fields.get(name)
         if name in groups:
             composites.setdefault(groups[name], {})[name] = value
-            continue
-        declared = kind.fields.get(name)
-        elements: Mapping[str, Value] = {name: value}
-        if declared is not None and declared.merge in CONTAINERS:
-            elements = _elements(entity, name, declared, value)
-        for path, element in elements.items():
-            _add(patches, entity, path, element, kind)
+        elif declared is not None and declared.merge in CONTAINERS:
+            flat.update(_elements(entity, name, declared, value))
+        else:
+            flat[name] = value
     for name, members in composites.items():
-        _add(patches, entity, name, _composite(entity, name, members, kind), kind)
-    return patches
+        flat[name] = _composite(entity, name, members, kind)
+    return flat
 
 
 def _composite(entity: Entity, name: str, members: Mapping[str, Value], kind: KindSpec) -> Value:

@@ -66,10 +66,10 @@ def conflicts(entity: Entity, schema: Schema, orphans: Iterable[str] = ()) -> li
     if kind is None:
         return []
     found = []
-    dots = delete_conflict(entity, kind)
+    dots = delete_conflict(entity, kind) if entity.life else None
     if dots is not None:
         found.append(_conflict(entity, LIFE_PATH, "delete_edit", dots, life=entity.life))
-    if not is_deleted(entity, kind):
+    if not entity.life or not is_deleted(entity, kind):
         found.extend(_sibling_conflicts(entity))
         found.extend(_broken_invariants(entity, kind))
         for path in orphans:

@@ -212,7 +212,7 @@ class Exchange:
         return same_place and same_authority and not self._store.acknowledged()
 
     def _apply(self, response: SyncResponse) -> None:
-        with self._store.transaction():
+        with self._store.transaction(), self._core.refreshing_once():
             self._core.take_authority(response.kinds, response.epoch)
             self._rejected += len(self._core.take_receipts(response.receipts))
             if response.deferred:

@@ -105,24 +105,31 @@ def go_on(folded: Fold, entries: Iterable[Entry], schema: Schema, lost: frozense
         if outcome.status == "rejected":
             folded = replace(folded, skipped=folded.skipped | {change.dot})
             continue
-        kind = schema.kinds.get(change.kind)
-        folded = replace(folded, entity=entity, own=folded.own | {change.dot.device_id})
-        if kind is not None:
-            folded = _with_texts(folded, entry, kind)
+        folded = on_top(folded, entry, entity, schema)
     return folded
 
 
+def on_top(folded: Fold, entry: Entry, entity: Entity | None, schema: Schema) -> Fold:
+    """Return `folded` with one entry more, which has made `entity` of its entity."""
+    change = entry.change
+    own = folded.own if change.dot.device_id in folded.own else folded.own | {change.dot.device_id}
+    folded = Fold(entity, folded.texts, folded.seen, own, folded.skipped)
+    kind = schema.kinds.get(change.kind)
+    return folded if kind is None else _with_texts(folded, entry, kind)
+
+
 def _with_texts(folded: Fold, entry: Entry, kind: KindSpec) -> Fold:
+    paths = frozen_paths(kind, entry.change)
+    if not paths:
+        return folded
     texts, seen = dict(folded.texts), folded.seen
-    for path in entry.change.patches:
-        if not freezes(kind, path):
-            continue
+    for path in paths:
         if path not in texts:
             start = entry.run_starts.get(path, RunStart((), {}))
             texts[path] = start.siblings
             seen = start.version_vector if seen is None else meet(seen, start.version_vector)
         texts[path] = _on_top(texts[path], entry.change, path, kind)
-    return replace(folded, texts=texts, seen=seen) if texts else folded
+    return replace(folded, texts=texts, seen=seen)
 
 
 def view_of(folded: Fold) -> Shown:
@@ -153,12 +160,17 @@ def trimmed(change: Change, entity: Entity | None, lost: Iterable[Dot]) -> Chang
     return replace(change, base={device_id: counter for device_id, counter in base.items() if counter > 0})
 
 
-def freezes(kind: KindSpec, path: str) -> bool:
-    """Whether a pending patch of `path` freezes its view: the policy merges against a base (texts)."""
-    try:
-        return rules_of(kind).policy(path).freezes_view
-    except MisplacedPathError:
-        return False
+def frozen_paths(kind: KindSpec, change: Change) -> list[str]:
+    """Return those paths that `change` patches and whose view it freezes."""
+    found = []
+    policy = rules_of(kind).policy
+    for path in change.patches:
+        try:
+            if policy(path).freezes_view:
+                found.append(path)
+        except MisplacedPathError:
+            continue
+    return found
 
 
 def _on_top(siblings: Sequence[Sibling], change: Change, path: str, kind: KindSpec) -> Sequence[Sibling]:
@@ -180,8 +192,8 @@ def run_starts(change: Change, trunk: Entity | None, shown: Shown, schema: Schem
         return {}
     return {
         path: RunStart(trunk.fields.get(path, ()), trunk.version_vector)
-        for path in change.patches
-        if path not in shown.frozen and freezes(kind, path)
+        for path in frozen_paths(kind, change)
+        if path not in shown.frozen
     }
 
 
@@ -206,7 +218,7 @@ def finished(trunk: Entity | None, entries: Sequence[Entry], schema: Schema) -> 
 
 def _texts(entry: Entry, schema: Schema) -> set[str]:
     kind = schema.kinds.get(entry.change.kind)
-    return set() if kind is None else {path for path in entry.change.patches if freezes(kind, path)}
+    return set() if kind is None else set(frozen_paths(kind, entry.change))
 
 
 def plan_push(

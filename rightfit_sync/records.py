@@ -191,4 +191,9 @@ def digest(change: Change) -> str:
 
     The receipt is kept under it: the same dot with another digest means that a device's id is used twice.
     """
-    return blake2b(encoded(change), digest_size=16).hexdigest()
+    return digest_of_form(encoded(change))
+
+
+def digest_of_form(form: bytes) -> str:
+    """Return the `digest` of the change whose canonical form this is."""
+    return blake2b(form, digest_size=16).hexdigest()

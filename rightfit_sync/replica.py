@@ -4,14 +4,15 @@ No I/O, no clock, no randomness: bytes, readings and ids are arguments. Every me
 between two of them loses nothing, because each leaves a state from which the next sync goes on.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from rightfit_sync import changes
 from rightfit_sync.apply import apply, final_value
-from rightfit_sync.causality.dot import Dot
+from rightfit_sync.causality.dot import Dot, WrittenDot
 from rightfit_sync.causality.version_vector import includes
 from rightfit_sync.changes import Stamp
 from rightfit_sync.errors import LocalError
@@ -19,8 +20,29 @@ from rightfit_sync.feed import Page, Row
 from rightfit_sync.identity import first_name, names_between, renamed
 from rightfit_sync.ingest.snapshot import Pushed, Receipt
 from rightfit_sync.limits import CHANGE_BYTES_MAX
-from rightfit_sync.outbox import Entry, Fold, Shown, finished, fold, go_on, plan_push, run_starts, view_of
-from rightfit_sync.records import RECEIPT_LOST, Alias, Change, Entity, Outcome, digest, encoded, rejected
+from rightfit_sync.outbox import (
+    Entry,
+    Fold,
+    Shown,
+    finished,
+    fold,
+    go_on,
+    on_top,
+    plan_push,
+    run_starts,
+    view_of,
+)
+from rightfit_sync.records import (
+    RECEIPT_LOST,
+    Alias,
+    Change,
+    Entity,
+    Outcome,
+    digest,
+    digest_of_form,
+    encoded,
+    rejected,
+)
 from rightfit_sync.schema.spec import Schema
 from rightfit_sync.store import Key, Rejected, Store
 
@@ -46,6 +68,9 @@ class ReplicaCore:
         self.schema = schema
         self._fresh_id = fresh_id
         self._latest: _Written | None = None
+        self._stale: set[Key] | None = None
+        self._unheld: set[Key] = set()
+        self._taken_back: set[Key] = set()
 
     def shown(self, key: Key) -> Shown:
         """Return what the app sees of one entity, and the base that its next change may name."""
@@ -68,10 +93,14 @@ class ReplicaCore:
             change = author(shown, Stamp(dot, now, transaction_id, shown.base))
             if change is None:
                 return None
-            entry = self._admitted(change, shown, trunk)
+            entry, after = self._admitted(change, shown, trunk)
             self.store.put_entry(entry)
             self.store.put_state(replace(state, counter=dot.counter))
-            folded = go_on(folded, [entry], self.schema, lost)
+            if shown.entity is folded.entity and after is not None:
+                # Nothing is frozen: what the author saw is what the fold has come to.
+                folded = on_top(folded, entry, after, self.schema)
+            else:
+                folded = go_on(folded, [entry], self.schema, lost)
             self._latest = _Written(self.schema, trunk, [*entries, entry], lost, folded)
             self.store.put_views({key: view_of(folded)})
             return change
@@ -85,17 +114,18 @@ class ReplicaCore:
                 return go_on(known.folded, entries[done:], self.schema, lost)
         return go_on(Fold(trunk), entries, self.schema, lost)
 
-    def _admitted(self, change: Change, shown: Shown, trunk: Entity | None) -> Entry:
-        _, outcome = apply(shown.entity, change, self.schema)
+    def _admitted(self, change: Change, shown: Shown, trunk: Entity | None) -> tuple[Entry, Entity | None]:
+        """Return the entry for `change`, and what it makes of the entity that its author saw."""
+        after, outcome = apply(shown.entity, change, self.schema)
         if outcome.status == "rejected":
             raise LocalError(outcome.code, outcome.message, outcome.path)
-        size_bytes = len(encoded(change))
-        if size_bytes > CHANGE_BYTES_MAX:
+        form = encoded(change)
+        if len(form) > CHANGE_BYTES_MAX:
             raise LocalError(
-                "too_large", f"this change has {size_bytes} bytes, at most {CHANGE_BYTES_MAX}: split it"
+                "too_large", f"this change has {len(form)} bytes, at most {CHANGE_BYTES_MAX}: split it"
             )
         starts = run_starts(change, trunk, shown, self.schema)
-        return Entry(change, digest(change), size_bytes, run_starts=starts)
+        return Entry(change, digest_of_form(form), len(form), run_starts=starts), after
 
     def plan_push(self, *, changes_max: int, bytes_max: int) -> list[Pushed]:
         """Return what to push next: pending changes in outbox order, transactions whole."""
@@ -132,6 +162,7 @@ class ReplicaCore:
             self.store.put_entry(replace(entry, outcome=outcome))
             return []
         self.store.drop_entries([change.dot])
+        self._taken_back.add((change.kind, change.entity_id))
         if outcome.status == "duplicate":
             # What it says has arrived under another dot, and this one will never be in any trunk.
             self.store.put_lost((change.kind, change.entity_id), change.dot)
@@ -175,7 +206,7 @@ class ReplicaCore:
             self.store.drop_trunks(evicted)
             self.store.put_state(replace(state, cursor=page.cursor, tags=page.tags))
             changed = {*fresh, *evicted, *(() if page.more else self._let_go_unseen())}
-            self._refresh(changed)
+            self._refresh(changed, unheld=fresh.keys() - held.keys())
         return changed
 
     def _look_out(self, entities: Iterable[Entity]) -> None:
@@ -365,16 +396,42 @@ class ReplicaCore:
             return changes.resolution(shown.entity, wanted, stamp)
         return changes.again(change, shown.entity, stamp, self.schema)
 
-    def _refresh(self, keys: Collection[Key]) -> None:
-        """Let finished entries go and bring the views of `keys` up to date."""
-        entries = self.store.entries(keys)
-        trunks = self.store.trunks(list(entries))
-        for key, queue in entries.items():
-            trunk = trunks.get(key)
-            done = finished(None if trunk is None else trunk.entity, queue, self.schema)
+    @contextmanager
+    def refreshing_once(self) -> Iterator[None]:
+        """Bring views up to date once, when the block ends, whatever is taken in; open a transaction first."""
+        stale: set[Key] = set()
+        self._stale, self._unheld = stale, set()
+        try:
+            yield
+        finally:
+            self._stale = None
+        self._refresh(stale, self._unheld)
+
+    def _refresh(self, keys: Collection[Key], unheld: Collection[Key] = ()) -> None:
+        """Let finished entries go and bring the views of `keys` up to date; `unheld` had no trunk before."""
+        if self._stale is not None:
+            self._stale.update(keys)
+            self._unheld.update(unheld)
+            return
+        trunks, entries, lost = self.store.trunks(keys), self.store.entries(keys), self.store.lost(keys)
+        gone: set[Dot] = set()
+        views: dict[Key, Shown] = {}
+        for key in keys:
+            row, queue = trunks.get(key), entries.get(key, ())
+            trunk = None if row is None else row.entity
+            done = finished(trunk, queue, self.schema) if queue else ()
             if done:
-                self.store.drop_entries([entry.change.dot for entry in done])
-        self.store.put_views(self._fold(keys))
+                gone.update(entry.change.dot for entry in done)
+                is_first = key in unheld and key not in self._taken_back
+                if row is not None and is_first and _is_shown_already(row, queue):
+                    continue
+                queue = [entry for entry in queue if entry.change.dot not in gone]
+            views[key] = fold(trunk, queue, self.schema, lost.get(key, frozenset()))
+        self._taken_back.clear()
+        if gone:
+            self.store.drop_entries(gone)
+        if views:
+            self.store.put_views(views)
 
     def _fold(self, keys: Collection[Key]) -> Mapping[Key, Shown]:
         trunks, entries, lost = self.store.trunks(keys), self.store.entries(keys), self.store.lost(keys)
@@ -383,6 +440,17 @@ class ReplicaCore:
             trunk = trunks[key].entity if key in trunks else None
             views[key] = fold(trunk, entries.get(key, ()), self.schema, lost.get(key, frozenset()))
         return views
+
+
+def _is_shown_already(row: Row, queue: Sequence[Entry]) -> bool:
+    """Whether the first trunk of an entity is what its one entry, a create, has shown since it was made."""
+    entity, change = row.entity, queue[0].change
+    if len(queue) > 1 or change.op != "create" or row.orphans or row.suggestions:
+        return False
+    if entity.version_vector != {change.dot.device_id: change.dot.counter} or entity.life:
+        return False
+    written = WrittenDot(change.dot.device_id, change.dot.counter, change.written_at)
+    return all(len(siblings) == 1 and siblings[0].dots == [written] for siblings in entity.fields.values())
 
 
 def _first_name(rejected: Rejected) -> Alias:

@@ -82,6 +82,8 @@ def _inner_problem(values: list[Value] | tuple[Value, ...], depth: int) -> tuple
 
 def text_problem(text: str) -> tuple[str, str] | None:
     """Return `(code, message)` saying why `text` cannot be stored everywhere, or None."""
+    if "\x00" not in text and text.isascii() and len(text) <= TEXT_LENGTH_MAX:
+        return None
     if len(text) > TEXT_LENGTH_MAX:
         return "too_long", f"{len(text)} code points, at most {TEXT_LENGTH_MAX} are kept"
     if "\x00" in text:

@@ -4,14 +4,14 @@ Reports cast dates and times, and a cast that fails takes the whole report with 
 (`2026-02-31`) is null here. The record itself keeps what was written.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
+from typing import cast
 
 import msgspec
 
 from rightfit_sync.records import Entity
 from rightfit_sync.schema.spec import KindSpec
-from rightfit_sync.values import Value
 from rightfit_sync.view import values
 
 _READERS: Mapping[str, Callable[[str], object]] = {
@@ -22,18 +22,27 @@ _READERS: Mapping[str, Callable[[str], object]] = {
 
 def document(entity: Entity, kind: KindSpec) -> bytes:
     """Return `{field: value}` of `entity` (also of a deleted one) as JSON."""
-    return msgspec.json.encode(
-        {name: _castable(kind, name, value) for name, value in values(entity, kind).items()}
-    )
+    shown = values(entity, kind)
+    for name, read in _dates(kind):
+        value = shown.get(name)
+        if isinstance(value, str) and not _is_read(read, value):
+            shown[name] = None
+    return msgspec.json.encode(shown)
 
 
-def _castable(kind: KindSpec, name: str, value: Value) -> Value:
-    spec = kind.fields.get(name)
-    read = None if spec is None else _READERS.get(spec.type)
-    if read is None or not isinstance(value, str):
-        return value
+def _dates(kind: KindSpec) -> Sequence[tuple[str, Callable[[str], object]]]:
+    """Return the fields of `kind` that reports cast, each with how it is read; made once per kind."""
+    cache = kind.__dict__
+    found = cache.get("dates")
+    if found is None:
+        found = [(name, _READERS[spec.type]) for name, spec in kind.fields.items() if spec.type in _READERS]
+        cache["dates"] = found
+    return cast("Sequence[tuple[str, Callable[[str], object]]]", found)
+
+
+def _is_read(read: Callable[[str], object], value: str) -> bool:
     try:
         read(value)
     except ValueError:
-        return None
-    return value
+        return False
+    return True

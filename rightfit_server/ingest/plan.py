@@ -19,7 +19,7 @@ from rightfit_server.ports.storage import (
 from rightfit_sync.apply import apply
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.conflicts import Conflict, conflicts
-from rightfit_sync.digests import state_digest
+from rightfit_sync.digests import canonical_state, digest_of_state
 from rightfit_sync.ingest.snapshot import Decision, Key, Recorded
 from rightfit_sync.life import tombstone
 from rightfit_sync.records import Change, Entity
@@ -134,12 +134,14 @@ class Drawn:
         gone = tombstone(entity, kind)
         present = [*own, *neighbour_tags]
         known = {} if stored is None else stored.lost_tags
+        state = canonical_state(entity)
         held = reference_rows(entity, self._schema)
         unchanged = stored is not None and held == reference_rows(stored.entity, self._schema)
         orphans = self._decision.orphans.get(key, ())
         return EntityWrite(
             entity=entity,
-            digest=state_digest(entity, orphans),
+            state=state,
+            digest=digest_of_state(state, orphans),
             document=document(entity, kind),
             own_tags=own,
             neighbour_tags=neighbour_tags,

@@ -144,11 +144,12 @@ class ReferenceRow(msgspec.Struct, frozen=True):
 class EntityWrite(msgspec.Struct, frozen=True):
     """An entity to write: its new state, what SQL reads of it, and what is lost or gained in audience.
 
-    `document` is JSON text; `deleted_at` milliseconds since 1970 UTC. `references` is None where they
-    stay as they are.
+    `state` is the entity as `digests.canonical_state`, `document` JSON text; `deleted_at` milliseconds since 1970 UTC.
+    `references` is None where they stay as they are.
     """
 
     entity: Entity
+    state: bytes
     digest: str
     document: bytes
     own_tags: Sequence[str]

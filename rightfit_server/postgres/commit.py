@@ -214,7 +214,7 @@ class _Writing:
     def _entity(self, seq: int, write: EntityWrite) -> Sequence[object]:
         return (
             seq,
-            canonical_state(write.entity),
+            write.state,
             encode_json(write.entity.version_vector),
             write.document,
             text_array(tuple(write.own_tags)),

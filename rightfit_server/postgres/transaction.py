@@ -6,7 +6,7 @@ nothing is left on the connection when it goes back to the pool. What reads does
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from psycopg import errors
 
@@ -96,8 +96,10 @@ class PostgresStorage:
     async def _transaction(self, tenant_id: str, *, is_reading: bool) -> AsyncIterator[Connection]:
         async with _translated(), self._pool.connection() as connection:
             await self._check(connection)
-            async with connection.transaction():
+            async with AsyncExitStack() as stack:
+                # The transaction begins, and learns its tenant, in one round trip.
                 async with connection.pipeline():
+                    await stack.enter_async_context(connection.transaction())
                     if is_reading:
                         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
                     await connection.execute("SELECT set_config('app.tenant_id', %s, true)", (tenant_id,))

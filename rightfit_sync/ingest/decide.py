@@ -164,12 +164,7 @@ class _Ingest:
         answer = self._known(before, pushed) or self._refusal(before, change)
         if answer is not None:
             return answer
-        clamped = replace(
-            trimmed(replace(change, base=self._base(change, before)), before, self._absent),
-            patches=self._renamed(change.patches),
-            written_at=min(change.written_at, self._now),
-            absent=self._passed_over(change, before) or UNSET,
-        )
+        clamped = self._clamped(change, before)
         after, outcome = apply(before, clamped, self._schema)
         if outcome.status == "rejected" or after is None:
             return outcome
@@ -181,6 +176,16 @@ class _Ingest:
             return outcome
         self._draft.roll_back(mark)
         return refused
+
+    def _clamped(self, change: Change, before: Entity | None) -> Change:
+        """Return `change` as it is applied; mostly that is as it came."""
+        base = self._base(change, before)
+        clamped = trimmed(change if base is change.base else replace(change, base=base), before, self._absent)
+        patches, absent = self._renamed(change.patches), self._passed_over(change, before) or UNSET
+        if patches is change.patches and change.written_at <= self._now and absent is change.absent:
+            return clamped
+        written_at = min(change.written_at, self._now)
+        return replace(clamped, patches=patches, written_at=written_at, absent=absent)
 
     def _twin(self, pushed: Pushed) -> Outcome | None:
         """Return `duplicate` where the same change, told by its digest, was accepted under another of its dots."""

@@ -85,6 +85,24 @@ def test_a_rejected_change_leaves_the_view_and_keeps_its_payload() -> None:
     assert device.store.lost([KEY]) == {KEY: frozenset({Dot("a", 1)})}
 
 
+@pytest.mark.parametrize("edits", [0, 1])
+def test_an_answer_that_brings_a_create_back_and_refuses_an_edit_of_it_shows_the_create(edits: int) -> None:
+    device = MemoryDevice("a", SCHEMA)
+    device.create(KEY, {"title": "Boiler"})
+    for number in range(edits):
+        device.edit(KEY, {"title": f"edit {number}"})
+    written_at = next(iter(device.store.pending())).change.written_at
+    row = Row(
+        1, Entity(*KEY, {"a": 1}, {"title": [Sibling("Boiler", [WrittenDot("a", 1, written_at)])]}), ["all"]
+    )
+    with device.store.transaction(), device.core.refreshing_once():
+        answered(device, Outcome("applied"), *([rejected("forbidden", "no", "title")] * edits))
+        device.core.take_page(page(row))
+    assert device.store.entries([KEY]) == {}
+    assert device.store.views[KEY].entity == device.entity(KEY) == row.entity
+    assert device.view(KEY) == {"title": "Boiler"}
+
+
 def test_receipts_of_nobody_do_nothing() -> None:
     device = MemoryDevice("a", SCHEMA)
     device.core.take_receipts([Receipt(Dot("a", 9), "d", rejected("x", "y"))])

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from rightfit_client.connection import storage_error
+from rightfit_client.connection import damaged, storage_error
 from rightfit_client.convert import Column, to_param
 from rightfit_client.errors import LocalError
 from rightfit_client.live import Question
@@ -32,6 +32,7 @@ class Reader:
         table = self.table(kind)
         try:
             with self._opened.unit.lock:
+                self._opened.unit.flush()
                 row = self._connection.execute(table.select, (entity_id,)).fetchone()
         except sqlite3.Error as error:
             raise storage_error(error) from error
@@ -40,7 +41,13 @@ class Reader:
     def ask(self, question: Question) -> Rows:
         """Return the answer to a query (Python's types) or a select (SQLite's)."""
         read = self.table(question.kind).read_named if isinstance(question, Query) else _as_is
-        names, rows = self._run(question.sql, question.params)
+        try:
+            names, rows = self._run(question.sql, question.params)
+        except LocalError as error:
+            if isinstance(question, Query) and str(error).startswith(f"no such table: {question.kind}:"):
+                # The schema has it, so the file should.
+                raise damaged(f"the table of {question.kind} is gone") from error
+            raise
         return [read(names, row) for row in rows]
 
     def reads(self, question: Question) -> frozenset[str]:
@@ -63,6 +70,7 @@ class Reader:
 
     def _run(self, sql: str, params: Params) -> tuple[Sequence[str], Sequence[RawRow]]:
         with self._opened.unit.lock:
+            self._opened.unit.flush()
             self._connection.execute("PRAGMA query_only = ON")
             try:
                 cursor = self._connection.execute(sql, _bound(params))

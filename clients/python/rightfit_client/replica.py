@@ -172,6 +172,7 @@ class Replica:
     @property
     def database(self) -> Database:
         """The file as a sqlite-utils database: for indexes and tables of your own, and for looking around."""
+        self._opened.unit.flush()
         return Database(self._opened.connection, recursive_triggers=False, execute_plugins=False)
 
     # Reading.

@@ -20,6 +20,7 @@ from rightfit_client.convert import Column
 from rightfit_client.facts import as_json, put_state, read_list, read_state
 from rightfit_client.sqlite import sqlite3
 from rightfit_client.unit_of_work import UnitOfWork
+from rightfit_client.unwritten import Unwritten
 from rightfit_client.view_writer import ViewWriter
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.conflicts import Conflict
@@ -57,11 +58,6 @@ _LOST = _by_key("t.kind, t.entity_id, t.device_id, t.counter", "rightfit_lost")
 _PUT_TRUNK = """INSERT INTO rightfit_trunk (kind, entity_id, seq, tags, row, crc)
     VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (kind, entity_id) DO UPDATE SET
     seq = excluded.seq, tags = excluded.tags, row = excluded.row, crc = excluded.crc"""
-_PUT_ENTRY = """INSERT INTO rightfit_outbox (device_id, counter, kind, entity_id, pending, entry, crc)
-    VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (device_id, counter) DO UPDATE SET kind = excluded.kind,
-    entity_id = excluded.entity_id, pending = excluded.pending, entry = excluded.entry, crc = excluded.crc"""
-_REPLACE_ENTRY = """UPDATE rightfit_outbox SET pending = ?, entry = ?, crc = ?
-    WHERE device_id = ? AND counter = ?"""
 _PUT_REJECTED = """INSERT INTO rightfit_rejected (device_id, counter, rejected, crc) VALUES (?, ?, ?, ?)
     ON CONFLICT (device_id, counter) DO UPDATE SET rejected = excluded.rejected, crc = excluded.crc"""
 _PENDING = """SELECT position, entry, crc FROM rightfit_outbox WHERE position > ? AND pending
@@ -84,10 +80,12 @@ class SqliteStore:
         self._rows: dict[Key, Row | None] = {}
         self._known: dict[bytes, Entry] = {}
         self._read: set[Dot] = set()
-        self._replaced: dict[Dot, Entry] = {}
+        self._unwritten = Unwritten()
+        self._counter_written: int | None = None
+        self._has_lost: bool | None = None
         self._decode_entry = msgspec.msgpack.Decoder(Entry).decode
         self._encode = msgspec.msgpack.Encoder().encode
-        unit.ending = self._write_replaced
+        unit.ending = self._write
         unit.ended = self._forget
 
     def transaction(self) -> AbstractContextManager[None]:
@@ -100,16 +98,37 @@ class SqliteStore:
 
     def _forget(self, was_committed: bool) -> None:
         if not was_committed:
-            self._state = None
+            self._state = self._has_lost = None
         self._rows.clear()
         self._known.clear()
         self._read.clear()
-        self._replaced.clear()
+        self._unwritten.clear()
+        self._counter_written = None
+
+    def _write(self) -> None:
+        """Write what the transaction has put off."""
+        state, written = self._state, self._counter_written
+        if state is not None and written is not None and state.counter != written:
+            self._connection.execute("UPDATE rightfit_state SET counter = ?", (state.counter,))
+            self._counter_written = state.counter
+        unwritten = self._unwritten
+        if unwritten:
+            unwritten.write_entries(self._connection)
+            if unwritten.shown:
+                shown = dict(unwritten.shown)
+                unwritten.shown.clear()
+                self.unit.open_guard()
+                self.views.write(shown, self.trunks(shown.keys()))
 
     def _is_empty(self, table: str) -> bool:
-        return bool(self._all(_EMPTY.format(table))[0][0])
+        return bool(self._as_written(_EMPTY.format(table))[0][0])
 
     def _all(self, sql: str, params: Sequence[object] = ()) -> list[Sequence[Column]]:
+        self.unit.flush()
+        return self._as_written(sql, params)
+
+    def _as_written(self, sql: str, params: Sequence[object] = ()) -> list[Sequence[Column]]:
+        """Return what the tables say, whatever is put off."""
         with self.unit.lock:
             try:
                 return self._connection.execute(sql, params).fetchall()
@@ -118,8 +137,8 @@ class SqliteStore:
 
     def _keyed(self, question: _ByKey, keys: Collection[Key]) -> list[Sequence[Column]]:
         if len(keys) == 1:
-            return self._all(question.one, next(iter(keys)))
-        return self._all(question.many, (as_json(keys),)) if keys else []
+            return self._as_written(question.one, next(iter(keys)))
+        return self._as_written(question.many, (as_json(keys),)) if keys else []
 
     def state(self) -> ReplicaState:
         """Return the replica's state."""
@@ -137,9 +156,12 @@ class SqliteStore:
         with self.transaction():
             former = self._state
             if former is not None and msgspec.structs.replace(former, counter=state.counter) == state:
-                self._connection.execute("UPDATE rightfit_state SET counter = ?", (state.counter,))
+                if self._counter_written is None:
+                    self._counter_written = former.counter
+                self.unit.put_off += 1
             else:
                 put_state(self._connection, state)
+                self._counter_written = state.counter
             self._state = state
 
     def trunks(self, keys: Collection[Key]) -> Mapping[Key, Row]:
@@ -183,6 +205,8 @@ class SqliteStore:
     def entries(self, keys: Collection[Key]) -> Mapping[Key, Sequence[Entry]]:
         """Return the outbox entries of those `keys` that have some, in outbox order."""
         found: dict[Key, list[Entry]] = {}
+        if not self._unwritten.keys.isdisjoint(keys):
+            self.unit.flush()
         if len(keys) > 1 and self._is_empty("rightfit_outbox"):
             return found
         for entry in self._read_entries(self._keyed(_ENTRIES, keys)):
@@ -190,10 +214,9 @@ class SqliteStore:
         return found
 
     def _read_entries(self, rows: Iterable[Sequence[Column]]) -> list[Entry]:
+        replaced = self._unwritten.replaced
         entries = [self._read_entry(_genuine(blob, crc)) for blob, crc in rows]
-        if not self._replaced:
-            return entries
-        return [self._replaced.get(entry.change.dot, entry) for entry in entries]
+        return [replaced.get(entry.change.dot, entry) for entry in entries] if replaced else entries
 
     def _read_entry(self, blob: bytes) -> Entry:
         """Return the entry in `blob`; one transaction meets the same ones again and again."""
@@ -205,16 +228,6 @@ class SqliteStore:
                 self._read.add(known.change.dot)
         return known
 
-    def _write_replaced(self) -> None:
-        """Write the entries that were replaced in this transaction and not dropped."""
-        if self._replaced:
-            rows = [
-                (entry.is_pending, *self._encoded(entry), dot.device_id, dot.counter)
-                for dot, entry in self._replaced.items()
-            ]
-            self._replaced.clear()
-            self._connection.executemany(_REPLACE_ENTRY, rows)
-
     def _encoded(self, record: Entry | Rejected) -> tuple[bytes, int]:
         blob = self._encode(record)
         return blob, crc32(blob)
@@ -223,7 +236,6 @@ class SqliteStore:
         """Return the pending outbox entries, in outbox order, lazily."""
         last: Column = 0
         limit = _ENTRIES_AT_FIRST
-        self._write_replaced()
         while found := self._all(_PENDING, (last, limit)):
             last = found[-1][0]
             limit = _ENTRIES_AT_ONCE
@@ -234,7 +246,6 @@ class SqliteStore:
 
     def acknowledged(self) -> Sequence[Entry]:
         """Return the acknowledged outbox entries, in outbox order."""
-        self._write_replaced()
         sql = "SELECT entry, crc FROM rightfit_outbox WHERE NOT pending ORDER BY position"
         entries = self._read_entries(self._all(sql))
         if any(entry.is_pending for entry in entries):
@@ -243,36 +254,36 @@ class SqliteStore:
 
     def entries_by_dot(self, dots: Collection[Dot]) -> Sequence[Entry]:
         """Return those outbox entries that have one of these `dots`, in outbox order."""
-        return self._read_entries(self._all(_BY_DOT, (as_json(dots),))) if dots else []
+        if self._unwritten.appended:
+            self.unit.flush()
+        return self._read_entries(self._as_written(_BY_DOT, (as_json(dots),))) if dots else []
 
     def put_entry(self, entry: Entry) -> None:
-        """Append an entry, or replace the one with its dot in place.
-
-        One that this transaction has read is replaced when it ends, since most of these are dropped before.
-        """
-        change, is_pending = entry.change, entry.is_pending
-        if change.dot in self._read and self.unit.is_open:
-            self._replaced[change.dot] = entry
-            self.unit.has_grown = self.unit.has_grown or is_pending
-            return
-        row = (change.dot.device_id, change.dot.counter, change.kind, change.entity_id, is_pending)
+        """Append an entry, or replace the one with its dot in place."""
         with self.transaction():
-            self._connection.execute(_PUT_ENTRY, (*row, *self._encoded(entry)))
-            self.unit.has_grown = self.unit.has_grown or is_pending
+            self._unwritten.put(entry, is_there=entry.change.dot in self._read)
+            self._put_off(is_edit=entry.is_pending)
+
+    def _put_off(self, *, is_edit: bool = False) -> None:
+        self.unit.put_off += 1
+        self.unit.has_grown = self.unit.has_grown or is_edit
+        if self._unwritten.is_much:
+            self._write()
 
     def drop_entries(self, dots: Collection[Dot]) -> None:
         """Remove entries."""
         with self.transaction():
-            for dot in dots:
-                self._replaced.pop(dot, None)
-                self._read.discard(dot)
+            self._unwritten.drop(dots)
+            self._read.difference_update(dots)
             sql = "DELETE FROM rightfit_outbox WHERE device_id = ? AND counter = ?"
             self._connection.executemany(sql, [(dot.device_id, dot.counter) for dot in dots])
 
     def lost(self, keys: Collection[Key]) -> Mapping[Key, frozenset[Dot]]:
         """Return the rejected and void dots of those `keys` that have some. They are kept for ever."""
         found: dict[Key, set[Dot]] = {}
-        if len(keys) > 1 and self._is_empty("rightfit_lost"):
+        if self._has_lost is None and not self._is_shared:
+            self._has_lost = not self._is_empty("rightfit_lost")
+        if self._has_lost is False:
             return {}
         for kind, entity_id, device_id, counter in self._keyed(_LOST, keys):
             found.setdefault((str(kind), str(entity_id)), set()).add(Dot(str(device_id), int(counter or 0)))
@@ -281,6 +292,7 @@ class SqliteStore:
     def put_lost(self, key: Key, dot: Dot) -> None:
         """Remember a rejected or void dot."""
         with self.transaction():
+            self._has_lost = True
             row = (*key, dot.device_id, dot.counter)
             self._connection.execute("INSERT OR IGNORE INTO rightfit_lost VALUES (?, ?, ?, ?)", row)
 
@@ -306,13 +318,12 @@ class SqliteStore:
     def put_views(self, views: Mapping[Key, Shown]) -> None:
         """Bring the view tables and the list of conflicts up to date with these entities."""
         with self.transaction():
-            self.unit.open_guard()
             self.unit.changed.update({kind for kind, _ in views})
-            self.views.write(views, self.trunks(views.keys()))
+            self._unwritten.shown.update(views)
+            self._put_off()
 
     def count_pending(self) -> int:
         """Return how many changes wait for their receipt."""
-        self._write_replaced()
         return self._count("SELECT count(*) FROM rightfit_outbox WHERE pending")
 
     def count_rejected(self) -> int:

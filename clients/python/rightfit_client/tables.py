@@ -21,8 +21,9 @@ from rightfit_client.query import RawRow, quoted
 from rightfit_client.sqlite import sqlite3
 from rightfit_sync.errors import SchemaError
 from rightfit_sync.records import Entity
-from rightfit_sync.schema.spec import KindSpec, Schema
-from rightfit_sync.view import values
+from rightfit_sync.schema.spec import CONTAINERS, KindSpec, Schema
+from rightfit_sync.values import Value
+from rightfit_sync.view import shown, values
 
 KEY = "entity_id"
 _GUARDED = {
@@ -39,7 +40,14 @@ class ViewTable:
         self.name = kind_name
         self.kind = kind
         self.types = {KEY: "TEXT", **{name: column_type(spec) for name, spec in kind.fields.items()}}
-        self._to_columns = [(name, to_column(spec), empty_column(spec)) for name, spec in kind.fields.items()]
+        self._empties: list[Column] = [empty_column(spec) for spec in kind.fields.values()]
+        places = {
+            name: (number, to_column(spec)) for number, (name, spec) in enumerate(kind.fields.items(), 1)
+        }
+        apart = {name for name, spec in kind.fields.items() if spec.merge in CONTAINERS}
+        apart.update(member for group in kind.groups.values() for member in group.members)
+        self._places = {name: place for name, place in places.items() if name not in apart}
+        self._assembled = {name: place for name, place in places.items() if name in apart}
         self._from_columns = {name: from_column(spec) for name, spec in kind.fields.items()}
         table, columns = quoted(kind_name), [quoted(name) for name in self.types]
         updates = ", ".join(f"{one} = excluded.{one}" for one in columns[1:])
@@ -52,12 +60,26 @@ class ViewTable:
 
     def row(self, entity: Entity) -> list[Column]:
         """Return the columns of a living entity."""
-        shown = values(entity, self.kind)
-        row: list[Column] = [entity.entity_id]
-        for name, convert, empty in self._to_columns:
-            value = shown.get(name)
-            row.append(empty if value is None else convert(value))
+        row = [entity.entity_id, *self._empties]
+        is_plain = True
+        for path, siblings in entity.fields.items():
+            place = self._places.get(path)
+            if place is None:
+                is_plain = False
+                continue
+            value = siblings[0].value if len(siblings) == 1 else shown(siblings).value
+            # Texts and numbers are most of it, and are their own columns nearly everywhere.
+            row[place[0]] = row[place[0]] if value is None else place[1](value)
+        if not is_plain:
+            self._put_assembled(row, values(entity, self.kind))
         return row
+
+    def _put_assembled(self, row: list[Column], assembled: Mapping[str, Value]) -> None:
+        """Put containers and members of groups into `row`."""
+        for name, (number, convert) in self._assembled.items():
+            value = assembled.get(name)
+            if value is not None:
+                row[number] = convert(value)
 
     def read(self, row: RawRow) -> dict[str, object]:
         """Return what `select` gave, as Python's types."""

@@ -8,7 +8,8 @@ transaction.
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from types import TracebackType
 
 from rightfit_client.connection import storage_error
 from rightfit_client.errors import StorageError
@@ -18,8 +19,8 @@ from rightfit_client.sqlite import sqlite3
 class UnitOfWork:
     """One connection's transactions.
 
-    `ending` is called before an outermost transaction is committed, to write what is still to be written; `ended`
-    under the lock when it is over, with whether it was committed;
+    `ending` is called before an outermost transaction is committed or read past the store, to write what was put off
+    (`put_off` counts it); `ended` under the lock when it is over, with whether it was committed;
     `committed` after it, without the lock, with the kinds whose views changed and whether the outbox grew.
     """
 
@@ -31,6 +32,7 @@ class UnitOfWork:
         self.committed: Callable[[frozenset[str], bool], None] | None = None
         self.changed: set[str] = set()
         self.has_grown = False
+        self.put_off = 0
         self._depth = 0
         self._is_doomed = False
         self._is_guard_open = False
@@ -46,55 +48,66 @@ class UnitOfWork:
         with self.lock:
             yield
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """Open a transaction, or join the one that is open. Raises `StorageError` where nothing was kept."""
-        with self.lock:
+        return _Transaction(self)
+
+    def enter(self) -> tuple[int, int] | None:
+        """Begin a transaction, or join the one that is open; return how much that had written (None: it is new)."""
+        self.lock.acquire()
+        try:
             if self._depth:
-                with self._joined():
-                    yield
+                self._depth += 1
+                return self.connection.total_changes, self.put_off
+            self.connection.execute("BEGIN IMMEDIATE")
+        except BaseException as error:
+            self.lock.release()
+            if isinstance(error, sqlite3.Error):
+                raise storage_error(error) from error
+            raise
+        self._depth = 1
+        return None
+
+    def leave_joined(self, before: tuple[int, int], *, has_failed: bool) -> None:
+        """Leave a transaction that another one is around."""
+        self._depth -= 1
+        if has_failed and (self.connection.total_changes, self.put_off) != before:
+            self._is_doomed = True
+        self.lock.release()
+
+    def leave(self, *, has_failed: bool) -> None:
+        """Commit, or roll back."""
+        try:
+            if has_failed:
+                self._roll_back()
                 return
-            with self._outermost():
-                yield
+            try:
+                self._commit()
+            except sqlite3.Error as error:
+                self._roll_back()
+                raise storage_error(error) from error
+            except BaseException:
+                self._roll_back()
+                raise
             changed, has_grown = frozenset(self.changed), self.has_grown
             self._end(was_committed=True)
+        finally:
+            self.lock.release()
         if self.committed is not None:
             self.committed(changed, has_grown)
 
-    @contextmanager
-    def _outermost(self) -> Iterator[None]:
-        try:
-            self.connection.execute("BEGIN IMMEDIATE")
-            self._depth = 1
-            yield
-            self._commit()
-        except sqlite3.Error as error:
-            self._roll_back()
-            raise storage_error(error) from error
-        except BaseException:
-            self._roll_back()
-            raise
+    def flush(self) -> None:
+        """Write what was put off, so that whoever reads the tables themselves sees it."""
+        if self._depth and self.ending is not None:
+            self.ending()
 
     def _commit(self) -> None:
         if self._is_doomed:
             raise StorageError("doomed", "a part of this transaction failed: nothing of it was kept")
-        if self.ending is not None:
-            self.ending()
+        self.flush()
         if self._is_guard_open:
             self.connection.execute("UPDATE rightfit_state SET writing = 0")
         self.connection.execute("COMMIT")
-
-    @contextmanager
-    def _joined(self) -> Iterator[None]:
-        self._depth += 1
-        before = self.connection.total_changes
-        try:
-            yield
-        except BaseException:
-            self._is_doomed = self._is_doomed or self.connection.total_changes != before
-            raise
-        finally:
-            self._depth -= 1
 
     def _roll_back(self) -> None:
         # SQLite has rolled back by itself after some errors (a full disk, say).
@@ -114,3 +127,27 @@ class UnitOfWork:
         if not self._is_guard_open:
             self.connection.execute("UPDATE rightfit_state SET writing = 1")
             self._is_guard_open = True
+
+
+class _Transaction:
+    """One `with` block; made for each, since a write enters ten of them and generators are slow."""
+
+    __slots__ = ("_before", "_unit")
+
+    def __init__(self, unit: UnitOfWork) -> None:
+        self._unit = unit
+        self._before: tuple[int, int] | None = None
+
+    def __enter__(self) -> None:
+        self._before = self._unit.enter()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        before = self._before
+        if before is not None:
+            self._unit.leave_joined(before, has_failed=kind is not None)
+            return
+        self._unit.leave(has_failed=kind is not None)
+        if isinstance(error, sqlite3.Error):
+            raise storage_error(error) from error

@@ -28,6 +28,8 @@ class ViewWriter:
         self.schema = schema
         self.tables = tables
         self._connection = connection
+        # Only ever doubted in favour of there being some: nobody else writes the table.
+        self._has_conflicts: bool | None = None
 
     def write(self, views: Mapping[Key, Shown], trunks: Mapping[Key, Row]) -> None:
         """Bring tables and conflicts up to date; `trunks` are the rows of these entities that there are."""
@@ -48,17 +50,25 @@ class ViewWriter:
                 absent.append((entity_id,))
             else:
                 present.append(table.row(entity))
-        self._connection.executemany(table.upsert, present)
-        self._connection.executemany(table.delete, absent)
+        if present:
+            self._connection.executemany(table.upsert, present)
+        if absent:
+            self._connection.executemany(table.delete, absent)
 
     def _write_conflicts(self, views: Mapping[Key, Shown], trunks: Mapping[Key, Row]) -> None:
-        self._connection.executemany(_FORGET, list(views))
+        if self._has_conflicts is None:
+            sql = "SELECT EXISTS (SELECT 1 FROM rightfit_conflict)"
+            self._has_conflicts = bool(self._connection.execute(sql).fetchone()[0])
+        if self._has_conflicts:
+            self._connection.executemany(_FORGET, list(views))
         found = [
             (*key, one.conflict_id, one.path, one.reason, msgspec.msgpack.encode(one))
             for key, shown in views.items()
             for one in self.conflicts(shown, trunks.get(key))
         ]
-        self._connection.executemany(_REMEMBER, found)
+        if found:
+            self._has_conflicts = True
+            self._connection.executemany(_REMEMBER, found)
 
     def conflicts(self, shown: Shown, row: Row | None) -> Collection[Conflict]:
         """Return the open conflicts of one entity; `row` is its trunk."""
