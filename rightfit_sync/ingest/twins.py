@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from rightfit_sync.apply import final_value
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.causality.version_vector import includes
+from rightfit_sync.identity import former_dots
 from rightfit_sync.ingest.snapshot import Past
 from rightfit_sync.join import join
 from rightfit_sync.life import LIFE_PATH
@@ -89,12 +90,15 @@ def _is_in(offered: Entity, former: Dot, change: Change, past: Past, *, is_prove
     if shows(offered, former, change):
         return True
     device_id = former.device_id
+    # Another try shows that the first had come to nothing, as far as its author heard.
+    is_retry = any(dot.device_id == device_id for dot in former_dots(change)[1:])
     is_last = offered.version_vector[device_id] == former.counter
     seen = change.base.get(device_id, 0)
     is_rewound = any(
         dot.device_id == device_id and seen < dot.counter < former.counter for dot in past.applied
     )
-    return (is_last or is_proven) and not is_rewound and not belies(offered, former, change)
+    is_likely = (is_last or is_proven) and not is_retry and not is_rewound
+    return is_likely and not belies(offered, former, change)
 
 
 def paired(native: Entity, other: Entity, told: Sequence[Named]) -> Entity:

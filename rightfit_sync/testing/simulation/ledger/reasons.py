@@ -100,7 +100,9 @@ class Reasons:
         writes = verdict.touching(path)
         if reason == "removed_item":
             inside = [name for name in verdict.found.fields if name.startswith(f"{path}/")]
-            if any(one.removes(path) and any(name in one.values for name in inside) for one in writes):
+            removers = [one for one in writes if one.removes(path)]
+            if any(name in one.values or name in one.beside for one in removers for name in inside):
+                # What stood beside the value on the screen was not seen, and survives.
                 return True
             # Only who writes at the item itself settles whether it is there.
             deciders = [one for one in writes if path in one.values]
