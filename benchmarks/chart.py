@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 WIDTH, HEIGHT = 720, 360
-LEFT, RIGHT, TOP, BOTTOM = 70, 190, 36, 46
+LEFT, RIGHT, TOP, BOTTOM = 70, 190, 52, 46
 COLOURS = ("#2f6fab", "#c8553d", "#4b8f4b", "#8b5fa8", "#b8862b", "#4a4a4a")
 
 Point = tuple[float, float]
@@ -60,7 +60,7 @@ def _drawn(chart: Chart) -> Iterator[str]:
     xs, ys = [*(x for x, _ in every), *(x for x, _ in x_ticks)], [y for y, _ in y_ticks]
     at_x = _scale(min(xs), max(xs), LEFT, WIDTH - RIGHT, is_log=chart.is_x_log)
     at_y = _scale(min(ys), max(ys), HEIGHT - BOTTOM, TOP, is_log=chart.is_y_log)
-    yield f'<text class="title" x="{LEFT}" y="20">{escape(chart.title)}</text>'
+    yield f'<text class="title" x="{LEFT}" y="18">{escape(chart.title)}</text>'
     for y, name in y_ticks:
         yield f'<path d="M{LEFT} {at_y(y):.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>'
         yield f'<text x="{LEFT - 6}" y="{at_y(y) + 4:.1f}" text-anchor="end">{escape(name)}</text>'
@@ -68,7 +68,7 @@ def _drawn(chart: Chart) -> Iterator[str]:
         yield f'<path d="M{at_x(x):.1f} {TOP}V{HEIGHT - BOTTOM}" stroke="#eee"/>'
         yield f'<text x="{at_x(x):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{escape(name)}</text>'
     yield f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle">{escape(chart.x)}</text>'
-    yield f'<text x="14" y="{TOP - 8}">{escape(chart.y)}</text>'
+    yield f'<text x="{LEFT}" y="{TOP - 16}">{escape(chart.y)}</text>'
     for number, series in enumerate(chart.series):
         yield from _series(series, number, at_x, at_y)
 

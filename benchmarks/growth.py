@@ -45,6 +45,7 @@ EDITED_BY_ALL = 100
 
 SLOPE_MAX = 0.05
 
+Points = Sequence[tuple[float, float]]
 Samples = dict[str, list[tuple[float, float]]]
 
 
@@ -52,8 +53,8 @@ class Growth(msgspec.Struct, frozen=True):
     """Points `[size, microseconds a record]` by what was measured; bytes are those of the reader's write-ahead log."""
 
     commit: str
-    entities: Mapping[str, Sequence[tuple[float, float]]]
-    devices: Mapping[str, Sequence[tuple[float, float]]]
+    entities: Mapping[str, Points]
+    devices: Mapping[str, Points]
 
 
 class Pair:
@@ -176,13 +177,13 @@ def analyse(server: Stack) -> None:
         connection.execute("VACUUM ANALYZE")
 
 
-def medians(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+def medians(points: Points) -> list[tuple[float, float]]:
     """Return the median of the rounds at each size."""
     sizes = sorted({x for x, _ in points})
     return [(size, median(y for x, y in points if x == size)) for size in sizes]
 
 
-def slope(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
+def slope(points: Points) -> tuple[float, float]:
     """Return exponent and factor of the power law through the medians, by least squares of logarithms."""
     middle = medians(points)
     fitted = linear_regression([log(x) for x, _ in middle], [log(y) for _, y in middle])

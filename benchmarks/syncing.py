@@ -21,6 +21,7 @@ from benchmarks.clock import (
     percentiles,
     seconds,
 )
+from benchmarks.processor import shares
 from benchmarks.replicas import count, insert
 from benchmarks.serving import Service
 from benchmarks.workload import KIND, Record
@@ -35,12 +36,14 @@ def measure(service: Service, records: Sequence[Record], edits: int) -> dict[str
     with service.replica("writer") as writer, service.replica("reader") as reader:
         insert(writer, records)
         service.checkpoint()
-        figures["product.push"] = len(records) / seconds(writer.sync)
+        elapsed, whose = shares("push", writer.sync, service.stack.process_id, len(records))
+        figures.update({"product.push": len(records) / elapsed, **whose})
         expect(writer.status().pending, 0, "changes left in the outbox")
         expect(service.count_changes(), len(records), "changes in the server's history")
         figures["product.server"] = service.resident_bytes() / 2**20
         service.checkpoint()
-        figures["product.pull"] = len(records) / seconds(reader.sync)
+        elapsed, whose = shares("pull", reader.sync, service.stack.process_id, len(records))
+        figures.update({"product.pull": len(records) / elapsed, **whose})
         expect(count(reader), len(records), "records pulled")
         figures["product.file"] = file_megabytes(reader.path, reader.database.conn)
         editable = [one for one in records if one.status in TRANSITIONS]

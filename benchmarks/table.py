@@ -1,13 +1,14 @@
 """The table that `make bench` prints."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.goals import LIMITS, Standing, standings
+from benchmarks.processor import SIDES
 from benchmarks.results import Result
 
 WIDTH = 132
@@ -22,6 +23,7 @@ def console() -> Console:
 def show(result: Result, screen: Console) -> None:
     """Print how each goal stands, then the limits."""
     screen.print(goals_table(result))
+    screen.print(processor_table(result.figures))
     screen.print(limits_table(result.figures))
     if result.records < 10_000:
         screen.print("Fewer than 10,000 records: a quick look, not a measurement.")
@@ -56,6 +58,23 @@ def _row(standing: Standing) -> Sequence[str]:
         "; ".join(wanted),
         met,
     )
+
+
+def processor_table(figures: Mapping[str, Sequence[float]]) -> Table:
+    table = Table(title="Processor time, microseconds a record", title_justify="left")
+    for name in ("", *SIDES):
+        table.add_column(name)
+    for row in processor_rows(figures):
+        table.add_row(*row)
+    return table
+
+
+def processor_rows(figures: Mapping[str, Sequence[float]]) -> Iterator[list[str]]:
+    """Give the rows of `processor_table`."""
+    for workload, name in (("W1", "push"), ("W2", "pull")):
+        spent = [figures.get(f"processor.{name}.{side}", ()) for side in SIDES]
+        if all(spent):
+            yield [workload, *(amount(median(values)) for values in spent)]
 
 
 def limits_table(figures: Mapping[str, Sequence[float]]) -> Table:
