@@ -1,7 +1,7 @@
 """The accounting of semantics section 1: every write ever made durable is exactly one of five things, or it is lost."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rightfit_sync.testing.simulation.ledger.book import Ledger
@@ -55,6 +55,7 @@ def settle(
         accounts.problems += [f"{key}: {sentence}" for sentence in reasons.unexplained_conflicts(verdict)]
     accounts.problems += orphans(verdicts, ledger.rules)
     accounts.problems += reasons.unexplained_rejections()
+    accounts.problems += _torn(ledger)
     for write in ledger.writes:
         problems = _wrong_fate(write, lists, accounts.states, ledger.rewound)
         if (problems or write.fate == "lost") and write.bit & ledger.record(write.key).excused:
@@ -66,6 +67,15 @@ def settle(
                 f"{write}: it was acknowledged, somebody still had it, and it never came back"
             )
     return accounts
+
+
+def _torn(ledger: Ledger) -> Iterator[str]:
+    """Tell of transactions of which one part was accepted and another rejected, where no past was lost or put back."""
+    for name, mates in ledger.transactions.items():
+        refused = [one for one in mates if one.fate == "rejected"]
+        taken = [one for one in mates if one.fate == "accepted" and not one.was_refused]
+        if refused and taken and ledger.life == 0 and refused[0].who not in ledger.rewound:
+            yield f"{name} is torn: {_listed(refused)}, but {_listed(taken)}"
 
 
 def judge_purged(ledger: Ledger, found: Mapping[Key, Found]) -> Accounts:
