@@ -194,7 +194,7 @@ def look(world: World, phone: Phone, response: Response | None = None, life: int
         rows = response.rows
     for row in rows:
         phone.line.rows[row.entity.kind, row.entity.entity_id] = (row, life)
-    is_of_lost_past = isinstance(response, SyncResponse) and life != world.ledger.life
+    is_of_lost_past = response is not None and life != world.ledger.life
     world.survey(phone, is_of_lost_past=is_of_lost_past)
     world.leave(phone, answered)
 

@@ -264,7 +264,7 @@ def replaces(other: Write, write: Write, path: str, rule: Rule) -> bool:
     if rule.word == "once" and value is not None and not is_item_gone and not same(other.values[path], value):
         return False
     if rule.keeps_furthest(value, other.values.get(path)):
-        return False
+        return rule.holds(value, other.values.get(path))
     return rule.holds(value, other.before.get(path), write.before.get(path))
 
 
