@@ -56,21 +56,18 @@ BUGS = (
         "outbox.py",
         "    if kind is None or trunk is None:\n        return {}\n    return {",
         "    if kind is None or kind is not None:\n        return {}\n    return {",
-        is_found=False,
     ),
     Bug(
         "a text with unsent edits goes on with the trunk",
         "merge/text.py",
         "    freezes_view = True\n",
         "    freezes_view = False\n",
-        is_found=False,
     ),
     Bug(
         "a text leaves its run before all of it is acknowledged",
         "outbox.py",
         "staying = [texts for texts in (_texts(entry, schema) for entry in done) if held & texts]",
         "staying: list[set[str]] = []",
-        is_found=False,
     ),
     Bug(
         "the whole outbox is cleared on acknowledgement",
@@ -218,7 +215,6 @@ BUGS = (
         "ingest/decide.py",
         "        if len(group) > 1:\n            outcomes = self._whole",
         "        if len(group) > 500:\n            outcomes = self._whole",
-        is_found=False,
     ),
     Bug(
         "the payload of a rejected change is dropped",
@@ -292,7 +288,6 @@ BUGS = (
         "replica.py",
         "return replace(change, was=was, formerly=names_between(former))",
         "return change",
-        is_found=False,
     ),
     Bug(
         "a collected record is born again",

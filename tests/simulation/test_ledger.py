@@ -243,6 +243,43 @@ def test_the_dead_must_not_walk(desk: Desk) -> None:
     assert not desk.settle({}, is_deleted=True).problems
 
 
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_a_delete_beside_a_text_that_stood_still_must_delete_what_it_had_seen(
+    desk: Desk, meanwhile: bool
+) -> None:
+    desk.begin(notes="abc")
+    writes = [desk.write("bob", {"notes": "abcx"}, texts=typed("x"))]
+    if meanwhile:
+        desk.take(desk.write("ann", {"title": "red"}))
+        desk.show("bob")
+    desk.take(*writes, desk.write("bob", {}, op="delete"))
+    accounts = desk.settle(
+        {"title": ["red" if meanwhile else "t"], "notes": ["abcx"]}, conflicts=[("life", "delete_edit")]
+    )
+    assert bool(accounts.problems) != meanwhile, accounts.problems
+
+
+def test_a_torn_transaction_is_told(desk: Desk) -> None:
+    desk.begin()
+    one = desk.write("bob", {"title": "red"}, transaction="both")
+    other = desk.write("bob", {"cost": 3}, transaction="both", planted=frozenset({"forbidden"}))
+    desk.take(one)
+    desk.ledger.rejected(other, "forbidden")
+    lists = {**NOTHING, "bob": Listed(frozenset(), {other.number: {"cost": 3}})}
+    told(desk.settle({"title": ["red"]}, lists), "both is torn")
+
+
+def test_what_is_tried_again_and_counts_twice_is_told(desk: Desk) -> None:
+    desk.begin(cost=1)
+    first = desk.write("bob", {"cost": 3}, before={"cost": 1})
+    desk.ledger.gave_up("bob", first)
+    again = desk.write("bob", {"cost": 3}, before={"cost": 1})
+    again.says_again = first.bit
+    desk.take(again)
+    desk.take(first)
+    told(desk.settle({"cost": [5]}), "and both were accepted")
+
+
 def test_what_was_purged_must_not_come_back(desk: Desk) -> None:
     desk.begin()
     desk.take(desk.write("ann", {}, op="delete"))

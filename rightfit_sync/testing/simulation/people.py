@@ -4,15 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from random import Random
 
-from msgspec import UNSET
-
 from rightfit_sync.apply import final_value
 from rightfit_sync.conflicts import Conflict
 from rightfit_sync.errors import LocalError
 from rightfit_sync.identity import first_name
 from rightfit_sync.life import is_deleted
 from rightfit_sync.paths import is_inside
-from rightfit_sync.records import Change, Entity
+from rightfit_sync.records import RECEIPT_LOST, Change, Entity
 from rightfit_sync.store import Key
 from rightfit_sync.testing.simulation.ledger import Typed, Write
 from rightfit_sync.testing.simulation.phone import Phone
@@ -21,6 +19,7 @@ from rightfit_sync.testing.simulation.wire import reboot
 from rightfit_sync.testing.simulation.workload import PLANTED, ids_of, shown_at
 from rightfit_sync.testing.simulation.world import World
 from rightfit_sync.values import Value
+from rightfit_sync.view import shown
 
 Verb = Callable[[], Change | None]
 
@@ -95,8 +94,9 @@ def _touch(
     change = _attempt(world, phone, failure, lambda: device.edit(key, _flat(wanted, key, world), transaction))
     if change is not None:
         write = _note(world, phone, change, entity)
-        _own_edit_is_shown(world, phone, write)
-        _write_beside(world, write, chance=0.3 if _merges(world, key, *write.values) else 0.08)
+        _own_edit_is_shown(world, phone, write, entity)
+        if transaction is None:
+            _write_beside(world, write, chance=0.3 if _merges(world, key, *write.values) else 0.08)
 
 
 def _resolve(world: World, phone: Phone, key: Key, random: Random, failure: Failure | None) -> None:
@@ -135,15 +135,38 @@ def _write_beside(world: World, write: Write, chance: float) -> None:
     phone = random.choice(others)
     device, path = phone.device, random.choice(sorted(write.values))
     entity = device.entity(key)
-    if key[0] not in device.schema.kinds or entity is None or is_deleted(entity, device.schema.kinds[key[0]]):
-        return
-    if len(entity.fields.get(path, ())) > 1 and random.random() < (0.2 if write.op == "resolve" else 0.7):
+    listed = {one.path for one in device.conflicts(key) if one.reason == "siblings"}
+    if entity is not None and path in listed and random.random() < (0.2 if write.op == "resolve" else 0.7):
         _settle(world, phone, key, path, random.choice([one.value for one in entity.fields[path]]))
+        return
+    _edit_at(world, phone, key, path, random)
+
+
+def _edit_at(world: World, phone: Phone, key: Key, path: str, random: Random) -> None:
+    device = phone.device
+    entity = device.entity(key)
+    if key[0] not in device.schema.kinds or entity is None or is_deleted(entity, device.schema.kinds[key[0]]):
         return
     wanted = world.workload.beside(random, entity, path, device.schema, ids_of(device.all_keys()))
     change = _attempt(world, phone, None, lambda: device.edit(key, _flat(wanted, key, world)))
     if change is not None:
-        _own_edit_is_shown(world, phone, _note(world, phone, change, entity))
+        _own_edit_is_shown(world, phone, _note(world, phone, change, entity), entity)
+
+
+def type_on(world: World, phone: Phone) -> None:
+    """While a push is on its way somebody goes on with a text in it; or deletes a record of which half a text is in."""
+    random = Random(f"{world.plan.seed}, typing {phone} {len(world.ledger.writes)}")  # noqa: S311
+    screens = world.ledger.screens(phone.name)
+    typing = sorted(key for key, screen in screens.items() if screen.runs and phone.device.rows([key]))
+    if phone.is_broken or not typing:
+        return
+    key = random.choice(typing)
+    is_half_in = any(screens[key].trunk & write.bit for write, _ in screens[key].runs)
+    if is_half_in and random.random() < 0.3:
+        _live(world, phone, key, None)
+    elif phone.line.call is not None and random.random() < 0.4:
+        path = random.choice(sorted(screens[key].runs[-1][0].texts))
+        _edit_at(world, phone, key, path, random)
 
 
 def _choice(world: World, entity: Entity, conflict: Conflict, random: Random) -> Value:
@@ -215,7 +238,10 @@ def _look_at_rejected(world: World, phone: Phone, random: Random) -> None:
         world.ledger.dealt_with(write)
         world.counts["acts"]["retry"] += 1
         if change is not None:
-            world.retried[phone.name, name.dot, name.digest] = _note(world, phone, change, entity, write)
+            again = _note(world, phone, change, entity, write)
+            # Where the answer was lost its author has looked whether it had arrived: that is a write of its own.
+            again.says_again = 0 if former.outcome.code == RECEIPT_LOST else write.bit
+            world.retried[phone.name, name.dot, name.digest] = again
 
 
 def _flat(wanted: Mapping[str, Value], key: Key, world: World) -> dict[str, Value]:
@@ -295,8 +321,6 @@ def _note(
         transaction=change.transaction_id,
         planted=_planted(values),
     )
-    if former is not None and change.was is not UNSET:
-        write.says_again = former.bit
     world.name(change, write)
     if phone.clock.is_wild:
         world.happened("F09")
@@ -332,12 +356,21 @@ def _planted(values: Mapping[str, Value]) -> frozenset[str]:
     return frozenset(PLANTED[word] for word in words if isinstance(word, str) and word in PLANTED)
 
 
-def _own_edit_is_shown(world: World, phone: Phone, write: Write) -> None:
-    """Whatever its clock says, a device shows what its user has just typed."""
+def _own_edit_is_shown(world: World, phone: Phone, write: Write, before: Entity) -> None:
+    """Whatever its clock says, a device shows what its user has just typed, and all that stood beside."""
     entity = phone.device.entity(write.key)
+    for path in write.values:
+        was = before.fields.get(path, ())
+        hidden = [one.value for one in was if one is not shown(was)]
+        left = [] if entity is None else [one.value for one in entity.fields.get(path, ())]
+        for value in hidden:
+            if value not in left:
+                world.wrong(
+                    f"{write}: {value!r} stood beside at {path}, and the screen does not show it any more"
+                )
     for path, value in write.values.items():
         word = world.rule_word(write.key, path)
         if word in _SHOWN_AS_TYPED:
-            shown = None if entity is None else shown_at(entity, path)
-            if shown != value:
-                world.wrong(f"{write}: the screen shows {shown!r} at {path}")
+            there = None if entity is None else shown_at(entity, path)
+            if there != value:
+                world.wrong(f"{write}: the screen shows {there!r} at {path}")

@@ -11,7 +11,7 @@ from random import Random
 from rightfit_sync.testing.simulation.ending import check, finish, start
 from rightfit_sync.testing.simulation.faults import FAULTS
 from rightfit_sync.testing.simulation.in_memory import InMemoryPorts
-from rightfit_sync.testing.simulation.people import act
+from rightfit_sync.testing.simulation.people import act, type_on
 from rightfit_sync.testing.simulation.report import Result
 from rightfit_sync.testing.simulation.scenario import Scenario, prepared
 from rightfit_sync.testing.simulation.schedule import Op, draw
@@ -83,6 +83,7 @@ def carry_out(world: World, op: Op) -> None:
     elif op.name == "sync":
         for _ in range(random.choice([1, 2, 3, 4, 8])):
             advance(world, phone, random)
+        type_on(world, phone)
     elif op.name == "authority":
         _analyse(world, random)
     else:

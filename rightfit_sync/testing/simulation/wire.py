@@ -197,6 +197,8 @@ def look(world: World, phone: Phone, response: Response | None = None, life: int
     is_of_lost_past = response is not None and life != world.ledger.life
     world.survey(phone, is_of_lost_past=is_of_lost_past)
     world.leave(phone, answered)
+    for sentence in world.standing.moved(phone, world.ledger):
+        world.wrong(sentence)
 
 
 def restart(world: World, phone: Phone) -> None:

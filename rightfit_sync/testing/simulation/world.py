@@ -33,6 +33,7 @@ from rightfit_sync.testing.simulation.ports import (
 )
 from rightfit_sync.testing.simulation.scenario import Scenario, older, tags_of
 from rightfit_sync.testing.simulation.schedule import Plan
+from rightfit_sync.testing.simulation.standing import StandingTexts
 from rightfit_sync.testing.simulation.workload import FORBIDDEN, POISON, Workload
 from rightfit_sync.values import Value
 
@@ -69,6 +70,7 @@ class World:
         self.old_schema = older(scenario.schema)
         self.ledger = Ledger(Rules(msgspec.to_builtins(scenario.schema), scenario.holds))
         self.workload = Workload(scenario)
+        self.standing = StandingTexts()
         self.story: list[str] = []
         self.problems: list[str] = []
         self.counts: dict[str, Counter[str]] = {

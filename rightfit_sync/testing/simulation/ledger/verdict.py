@@ -61,7 +61,15 @@ class Verdict:
             else:
                 self._judge_values(path, rule, writes)
         self.problems += self._wrong_life()
+        self.problems += self._said_twice()
         return self
+
+    def _said_twice(self) -> Iterator[str]:
+        """Tell of what was tried again and counts beside its first try (a restore may have taken that in between)."""
+        for write in self._writes if not self.record.was_lost else ():
+            for first in self.record.these(write.says_again & self.record.taken):
+                if write.fate == first.fate == "accepted":
+                    yield f"{write}: it says {first} again, and both were accepted"
 
     def touching(self, path: str) -> list[Write]:
         """Return the writes at `path`, and those that removed the item that it lies in."""
@@ -215,8 +223,8 @@ class Verdict:
     ) -> Iterator[str]:
         found = self.found
         by_rule = self._rules.kind(self.key[0]).get("on_delete_conflict") == "delete"
-        # A text that stood still, and a write that was refused once, were not seen although they were on the screen.
-        frozen = any(one.seen_in_text for one in current) or any(one.was_refused for one in self._writes)
+        # What came while a text stood still, and a write that was refused once, need not count as seen.
+        frozen = bool(self._unknown_to(deletes)) or any(one.was_refused for one in self._writes)
         if found.is_deleted and (not deletes or (disputed and not by_rule)):
             why = [str(one) for one in current if one.op == "restore"] + list(unseen)
             yield f"it is deleted, in spite of {why}"
@@ -233,6 +241,15 @@ class Verdict:
             if self._rules.of(self.key[0], path).word != "server"
             for write in writes
             if not any(_knew(one, write, path) for one in deletes) and self._is_current(write, path)
+        ]
+
+    def _unknown_to(self, deletes: Sequence[Write]) -> list[Write]:
+        """Return what stands in a field and came after some text began to stand still on the screen of each delete."""
+        return [
+            write
+            for path, writes in self._by_path.items()
+            for write in writes
+            if not any(one.seen_throughout & write.bit for one in deletes) and self._is_current(write, path)
         ]
 
     def _is_current(self, write: Write, path: str) -> bool:

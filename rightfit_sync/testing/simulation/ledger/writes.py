@@ -6,6 +6,8 @@ had seen whom is a bit set, united and compared in one step.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import and_
 
 Key = tuple[str, str]
 """`(kind, entity_id)`."""
@@ -67,6 +69,11 @@ class Write:
     def bit(self) -> int:
         """The set that holds this write alone."""
         return 1 << self.place
+
+    @property
+    def seen_throughout(self) -> int:
+        """What every part of the screen showed, texts that stood still included."""
+        return reduce(and_, self.seen_in_text.values(), self.seen)
 
     @property
     def is_alive(self) -> bool:

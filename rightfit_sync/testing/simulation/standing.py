@@ -1,0 +1,53 @@
+"""A text that somebody is typing stands still on the screen until all of it has been taken in, whatever a sync brings.
+
+A run of own patches goes on from one text; were the screen to follow the authority's meanwhile, the next patch would
+say that it was made on a text which nobody else ever had. (After a restore of the authority a screen may fall back on
+what is there until its writes have been said again: nothing is asked of it then.)
+Source: docs/explanation/semantics.md, section 4.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from rightfit_sync.store import Key
+from rightfit_sync.testing.simulation.ledger import Ledger
+from rightfit_sync.testing.simulation.phone import Phone
+from rightfit_sync.values import Value
+
+
+class Text(NamedTuple):
+    """What a screen shows of one text: the writes that it waits for, how many were refused, and its siblings."""
+
+    waiting: Sequence[int]
+    refused: int
+    shown: Sequence[Value]
+
+
+class StandingTexts:
+    """The texts with unsent writes that screens were last seen to show, by phone, record and path."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, dict[tuple[Key, str], Text]] = {}
+
+    def moved(self, phone: Phone, ledger: Ledger) -> Iterator[str]:
+        """Look at the screen of a phone; yield a sentence for each text that waits for the same, and has moved."""
+        found = {} if phone.is_broken else dict(_standing(phone, ledger))
+        known = self._known.get(phone.name, {})
+        self._known[phone.name] = found
+        for (key, path), text in found.items():
+            before = known.get((key, path), text)
+            if before != text and before[:2] == text[:2] and ledger.life == 0:
+                yield f"{phone}: {path} of {key[0]}/{key[1]} was {before.shown} and is {text.shown}, while it is typed"
+
+
+def _standing(phone: Phone, ledger: Ledger) -> Iterator[tuple[tuple[Key, str], Text]]:
+    for key, screen in ledger.screens(phone.name).items():
+        writes = [write for write, _ in screen.runs if screen.own & write.bit]
+        entity = phone.device.entity(key) if writes else None
+        if entity is None:
+            continue
+        refused = sum(one.was_refused for one in ledger.record(key).writes if one.who == phone.name)
+        for path in {path for write in writes for path in write.texts}:
+            waiting = [write.number for write in writes if path in write.texts]
+            shown = [sibling.value for sibling in entity.fields.get(path, ())]
+            yield (key, path), Text(waiting, refused, shown)
