@@ -103,8 +103,8 @@ BUGS = (
     Bug(
         "a routine edit closes a conflict that nobody looked at",
         "changes.py",
-        "    replaced: list[Sibling] = [current]\n",
-        "    replaced: list[Sibling] = list(siblings)\n",
+        "    replaced = _seen(siblings, path, kind)\n",
+        "    replaced = list(siblings)\n",
     ),
     Bug(
         "a counter is added twice",

@@ -18,7 +18,7 @@ from rightfit_sync.testing.simulation.ports import CrashError, DiskFullError, Fa
 from rightfit_sync.testing.simulation.wire import reboot
 from rightfit_sync.testing.simulation.workload import PLANTED, ids_of, shown_at
 from rightfit_sync.testing.simulation.world import World
-from rightfit_sync.values import Value
+from rightfit_sync.values import Value, same
 from rightfit_sync.view import shown
 
 Verb = Callable[[], Change | None]
@@ -361,7 +361,7 @@ def _own_edit_is_shown(world: World, phone: Phone, write: Write, before: Entity)
     entity = phone.device.entity(write.key)
     for path in write.values:
         was = before.fields.get(path, ())
-        hidden = [one.value for one in was if one is not shown(was)]
+        hidden = [one.value for one in was if not same(one.value, shown(was).value)]
         left = [] if entity is None else [one.value for one in entity.fields.get(path, ())]
         for value in hidden:
             if value not in left:
