@@ -142,13 +142,19 @@ class Reconciliation:
     def _mend(self, keys: Sequence[Key]) -> Generator[ReconcileRequest, ReconcileResponse, None]:
         theirs = _by_key((yield from self._ask(keys=keys)).rows)
         ours = self._core.store.trunks(keys)
-        lacking = [row for key, row in ours.items() if _has_more(row, theirs.get(key))]
+        is_other_past = self._core.store.state().cursor is None
+        lacking = [
+            row for key, row in ours.items() if _has_more(row, theirs.get(key), is_other_past=is_other_past)
+        ]
         for rows in _chunks(lacking, OFFERS_PER_REQUEST_MAX):
             offers = [Offer(row.entity, row.seal) for row in rows]
             response = yield from self._ask(offers=offers)
             if not self._is_repair:
                 self._refused |= {(one.kind, one.entity_id) for one in response.refused}
             self._offered += len(offers)
+            for row in rows:
+                # What was offered may have taken the row out of the subject's sight: then it is gone, not as it was.
+                theirs.pop((row.entity.kind, row.entity.entity_id), None)
             theirs.update(_by_key(response.rows))
         gone = [key for key in ours if key not in theirs and key not in self._refused]
         self._forgotten += len(gone)
@@ -181,9 +187,14 @@ class Reconciliation:
         return response
 
 
-def _has_more(ours: Row, theirs: Row | None) -> bool:
-    """Whether our copy holds a dot that theirs does not know."""
-    return theirs is None or not dominates(theirs.entity.version_vector, ours.entity.version_vector)
+def _has_more(ours: Row, theirs: Row | None, *, is_other_past: bool) -> bool:
+    """Whether our copy holds a dot that theirs does not know, or may not.
+
+    In another past a version vector may cover what came to nothing there, so what we show and they do not is offered.
+    """
+    if theirs is None or not dominates(theirs.entity.version_vector, ours.entity.version_vector):
+        return True
+    return is_other_past and not ours.entity.shown_dots <= theirs.entity.shown_dots
 
 
 class _Placed(NamedTuple):

@@ -132,6 +132,12 @@ class Entity(msgspec.Struct, frozen=True, gc=False):
         return self.absent is not UNSET and dot in self.absent
 
     @property
+    def shown_dots(self) -> set[Dot]:
+        """The dots of all that can be seen: of siblings and life records."""
+        siblings = (sibling for path in self.fields for sibling in self.fields[path])
+        return {dot.dot for sibling in siblings for dot in sibling.dots} | {one.dot for one in self.life}
+
+    @property
     def named(self) -> Sequence[Named]:
         """The aliases; empty where there are none."""
         return () if self.aliases is UNSET else self.aliases

@@ -8,7 +8,7 @@ change that had been said again in the lost past too needs no such look: the sta
 Source: docs/explanation/semantics.md, section 8.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -55,7 +55,7 @@ def belies(entity: Entity, dot: Dot, change: Change) -> bool:
 def rejoined(ours: Entity, offered: Entity, past: Past) -> Entity:
     """Return what `ours`, which `past` has made, comes to with an offered state."""
     news = frozenset(
-        dot for dot in _shown(offered) if includes(ours.version_vector, dot) and not past.holds(dot)
+        dot for dot in offered.shown_dots if includes(ours.version_vector, dot) and not past.holds(dot)
     )
     told = [one for one in ours.named if one.dot not in past.applied]
     theirs = paired(recognised(offered, past), ours, told)
@@ -139,13 +139,6 @@ def _said(entity: Entity, dot: Dot) -> dict[str, Value]:
             if [dot] == [one.dot for one in sibling.dots]:
                 said[path] = sibling.value
     return said
-
-
-def _shown(entity: Entity) -> Iterator[Dot]:
-    for siblings in entity.fields.values():
-        for sibling in siblings:
-            yield from (dot.dot for dot in sibling.dots)
-    yield from (record.dot for record in entity.life)
 
 
 def _holds(sibling: Sibling, dot: Dot) -> bool:

@@ -203,3 +203,25 @@ def test_F08_who_removes_what_two_pasts_had_both_set_removes_both() -> None:
 
 def _no_names(one: Change) -> object:
     return rejected("no_names", "not here") if one.op == "edit" and "name" in one.patches else None
+
+
+def test_F08_a_row_that_an_offer_takes_out_of_sight_is_gone() -> None:
+    facts = {"item": {"fields": {"crew": {"type": "str"}}, "audience": ["{crew}"]}}
+    schema = msgspec.convert({"schema_version": 1, "kinds": facts}, Schema)
+    authority = MemoryAuthority(schema)
+    authority.register("a", "everybody")
+    authority.grant("everybody", ["red"])
+    device = MemoryDevice("a", schema)
+    device.create(("item", "1"), {"crew": "red"})
+    device.sync(authority, 1)
+    backup = authority.copy()
+    authority.grant("everybody", ["red", "blue"])
+    device.sync(authority, 2)
+    device.edit(("item", "1"), {"crew": "blue"})
+    device.sync(authority, 3)
+    authority.put_back(backup)
+    device.sync(authority, 4)
+    held = authority.entity(("item", "1"))
+    assert held is not None
+    assert shown(held) == {"crew": ["blue"]}
+    assert not device.store.trunks([("item", "1")]), "it is not what it was before the offer either"
