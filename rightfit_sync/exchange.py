@@ -76,6 +76,8 @@ class Synced(msgspec.Struct, frozen=True):
 
 Response: TypeAlias = SyncResponse | ReconcileResponse
 Steps: TypeAlias = Generator[Call, Response, Synced]
+Announce: TypeAlias = Callable[[Call], None]
+"""Told of a request that will be asked for next, so that it can be on its way already; it may turn out otherwise."""
 
 
 class Exchange:
@@ -106,7 +108,9 @@ class Exchange:
         self._healings = 0
         self._refused: Sequence[Key] = ()
         self._pushed = self._pulled = self._rejected = 0
+        self._announced: Call | None = None
         self.authority_schema_version: int | None = None
+        self.announce: Announce | None = None
 
     def steps(self, wait_seconds: int = 0) -> Steps:
         """Sync until there is nothing more to send and to fetch; the last pull may wait for news.
@@ -117,13 +121,18 @@ class Exchange:
             if self._store.state().must_reconcile:
                 yield from self._reconcile()
                 continue
-            planned = [] if self._is_probing else self._plan()
-            if self._is_expired and not planned:
-                self._core.begin_reconciling()
-                self._is_expired = False
-                continue
+            call = self._standing()
+            if call is None:
+                wanted = [] if self._is_probing else self._plan()
+                if self._is_expired and not wanted:
+                    self._core.begin_reconciling()
+                    self._is_expired = False
+                    continue
+                request = self._request(wanted, self._store.state().cursor)
+                call = Call(request, 0 if wanted else wait_seconds)
+            planned = call.request.changes if isinstance(call.request, SyncRequest) else ()
             try:
-                response = yield self._call(planned, 0 if planned else wait_seconds)
+                response = yield call
             except RemoteError as problem:
                 self._mend(problem, planned)
                 continue
@@ -164,17 +173,47 @@ class Exchange:
         with self._store.reading():
             return self._core.plan_push(changes_max=self._changes_max, bytes_max=self._bytes_max)
 
-    def _call(self, planned: Sequence[Pushed], wait_seconds: int) -> Call:
-        state = self._store.state()
-        request = SyncRequest(
+    def _request(self, planned: Sequence[Pushed], cursor: str | None) -> SyncRequest:
+        return SyncRequest(
             protocol_version=PROTOCOL_VERSION,
             schema_version=self._core.schema.schema_version,
-            device_id=state.device_id,
+            device_id=self._store.state().device_id,
             changes=planned,
-            cursor=state.cursor,
+            cursor=cursor,
             rows_max=0 if self._is_expired else self._rows_max,
         )
-        return Call(request, wait_seconds)
+
+    def _announced_after(self, planned: Sequence[Pushed], response: SyncResponse) -> Call | None:
+        """Announce the request that follows `response`, which is still to be taken in, where that is plain to see.
+
+        Then the authority works on the one while this side works on the other. Should the request turn out to be
+        another, then the answer to the announced one counts as lost, and what it pushed is pushed again.
+        """
+        page, announce = response.page, self.announce
+        if announce is None or page is None or response.deferred or self._is_expired or self._is_probing:
+            return None
+        if not all(receipt.outcome.is_accepted for receipt in response.receipts):
+            return None
+        with self._store.reading():
+            following = self._core.plan_push(
+                changes_max=self._changes_max,
+                bytes_max=self._bytes_max,
+                answered=frozenset(pushed.change.dot for pushed in planned),
+            )
+        if not following and not page.more:
+            return None
+        call = Call(self._request(following, page.cursor))
+        announce(call)
+        return call
+
+    def _standing(self) -> Call | None:
+        """Return the request that was announced, unless it is another by now."""
+        call, state = self._announced, self._store.state()
+        self._announced = None
+        if call is None or not isinstance(call.request, SyncRequest):
+            return None
+        is_same = (call.request.device_id, call.request.cursor) == (state.device_id, state.cursor)
+        return call if is_same else None
 
     def _take(self, planned: Sequence[Pushed], response: Response) -> bool:
         """Take in an answer; return whether there is more to do."""
@@ -185,6 +224,7 @@ class Exchange:
         if planned and not answered.intersection(pushed.change.dot for pushed in planned):
             message = "the authority answered a push without a receipt for any of its changes"
             raise RemoteError("no_receipts", message, status=200)
+        self._announced = self._announced_after(planned, response)
         if not self._is_idle(response):
             self._apply(response)
         page = response.page
@@ -194,7 +234,9 @@ class Exchange:
         self._bytes_max = min(self._bytes_max * 2, PUSH_BYTES_MAX - _ENVELOPE_BYTES)
         left = self._store.count_pending()
         self._report(Progress(self._pushed, left, self._pulled, 0 if page is None else page.remaining))
-        return self._is_expired or (page is not None and page.more) or (left > 0 and self._has_more())
+        if self._is_expired or self._announced is not None or (page is not None and page.more):
+            return True
+        return left > 0 and self._has_more()
 
     def _has_more(self) -> bool:
         with self._store.reading():

@@ -127,11 +127,17 @@ class ReplicaCore:
         starts = run_starts(change, trunk, shown, self.schema)
         return Entry(change, digest_of_form(form), len(form), run_starts=starts), after
 
-    def plan_push(self, *, changes_max: int, bytes_max: int) -> list[Pushed]:
-        """Return what to push next: pending changes in outbox order, transactions whole."""
+    def plan_push(
+        self, *, changes_max: int, bytes_max: int, answered: Collection[Dot] = frozenset()
+    ) -> list[Pushed]:
+        """Return what to push next: pending changes in outbox order, transactions whole.
+
+        `answered` are those whose receipts have come and are still to be taken in.
+        """
         kinds = self.store.state().authority_kinds
         known = None if kinds is None else frozenset(kinds)
-        chosen = plan_push(self.store.pending(), known, changes_max=changes_max, bytes_max=bytes_max)
+        pending = (entry for entry in self.store.pending() if entry.change.dot not in answered)
+        chosen = plan_push(pending, known, changes_max=changes_max, bytes_max=bytes_max)
         return [Pushed(entry.change, entry.digest) for entry in chosen]
 
     def take_receipts(self, receipts: Iterable[Receipt]) -> list[Rejected]:

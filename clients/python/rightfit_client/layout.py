@@ -18,7 +18,7 @@ what `facts.sealed` encodes; `check_precious` and the store hold the file to it 
 |---|---|
 | 1 | |
 | 2 | `rightfit_state.must_reconcile`, the `crc` columns |
-| 3 | rows of the trunk are packed; those of before stay as they are until they come anew, and are read as well |
+| 3 | an index of answered edits; rows of the trunk are packed, those of before are read as well |
 
 Names that begin with `rightfit_` or `sqlite_` are therefore not for kinds.
 """
@@ -33,6 +33,7 @@ from rightfit_client.sqlite import sqlite3
 PREFIX: Final = "rightfit_"
 _FORMAT_WITH_CHECKSUMS: Final = 2
 
+_ANSWERED: Final = "CREATE INDEX IF NOT EXISTS rightfit_outbox_answered ON rightfit_outbox (position) WHERE NOT pending"
 _TABLES = (
     """CREATE TABLE rightfit_meta (
         name TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID""",
@@ -49,6 +50,7 @@ _TABLES = (
         kind TEXT NOT NULL, entity_id TEXT NOT NULL, pending INTEGER NOT NULL, entry BLOB NOT NULL,
         crc INTEGER NOT NULL DEFAULT 0, UNIQUE (device_id, counter))""",
     "CREATE INDEX rightfit_outbox_by_entity ON rightfit_outbox (entity_id, kind)",
+    _ANSWERED,
     """CREATE TABLE rightfit_rejected (
         position INTEGER PRIMARY KEY, device_id TEXT NOT NULL, counter INTEGER NOT NULL,
         rejected BLOB NOT NULL, crc INTEGER NOT NULL DEFAULT 0, UNIQUE (device_id, counter))""",
@@ -88,6 +90,7 @@ def renew(connection: sqlite3.Connection) -> None:
     """Bring a file of an older format up to date; call it inside a transaction."""
     if pragma(connection, "user_version") < _FORMAT_WITH_CHECKSUMS:
         _add_checksums(connection)
+    connection.execute(_ANSWERED)
     connection.execute(f"PRAGMA user_version = {FILE_FORMAT}")
 
 

@@ -291,6 +291,7 @@ class Replica:
         transport = self._connected()
         with self._activity.exclusive:
             exchange = self._begin(progress)
+            exchange.announce = transport.announce
             with self._activity.attempt():
                 synced = drive(exchange.steps(), transport.exchange)
             self._activity.authority_schema_version = exchange.authority_schema_version

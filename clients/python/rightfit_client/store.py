@@ -31,6 +31,7 @@ from rightfit_sync.store import Key, Rejected, ReplicaState
 
 _ENTRIES_AT_FIRST = 8
 _ENTRIES_AT_ONCE = 512
+_ENTRIES_REMEMBERED_MAX = 2_048
 _EMPTY = "SELECT NOT EXISTS (SELECT 1 FROM {})"
 _WANTED = "json_each(?) AS wanted CROSS JOIN"
 
@@ -100,7 +101,6 @@ class SqliteStore:
         if not was_committed:
             self._state = self._has_lost = None
         self._rows.clear()
-        self._known.clear()
         self._read.clear()
         self._unwritten.clear()
         self._counter_written = None
@@ -219,13 +219,15 @@ class SqliteStore:
         return [replaced.get(entry.change.dot, entry) for entry in entries] if replaced else entries
 
     def _read_entry(self, blob: bytes) -> Entry:
-        """Return the entry in `blob`; one transaction meets the same ones again and again."""
+        """Return the entry in `blob`: a sync meets the same ones again and again."""
         known = self._known.get(blob)
         if known is None:
             known = self._decode_entry(blob)
-            if self.unit.is_open:
-                self._known[blob] = known
-                self._read.add(known.change.dot)
+            if len(self._known) >= _ENTRIES_REMEMBERED_MAX:
+                self._known.clear()
+            self._known[blob] = known
+        if self.unit.is_open:
+            self._read.add(known.change.dot)
         return known
 
     def _encoded(self, record: Entry | Rejected) -> tuple[bytes, int]:
@@ -324,7 +326,10 @@ class SqliteStore:
 
     def count_pending(self) -> int:
         """Return how many changes wait for their receipt."""
-        return self._count("SELECT count(*) FROM rightfit_outbox WHERE pending")
+        # Few are answered, and an index knows them; the others are not looked at one by one.
+        return self._count(
+            "SELECT (SELECT count(*) FROM rightfit_outbox) - (SELECT count(*) FROM rightfit_outbox WHERE NOT pending)"
+        )
 
     def count_rejected(self) -> int:
         """Return the length of the rejected list."""

@@ -8,6 +8,7 @@ while it is read.
 
 import asyncio
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from time import time
@@ -192,9 +193,24 @@ class HttpTransport:
         self._url = url
         self._credentials = credentials
         self._client = httpx.Client(transport=http)
+        self._sender = ThreadPoolExecutor(1, "rightfit-send")
+        self._announced: tuple[Call, Future[Response]] | None = None
+
+    def announce(self, call: Call) -> None:
+        """Send `call` already, from a thread; `exchange` of the same call returns the answer."""
+        self._announced = (call, self._sender.submit(self._carry_out, call))
 
     def exchange(self, call: Call) -> Response:
         """Carry out one exchange; raise one of `errors` where it fails."""
+        announced, self._announced = self._announced, None
+        if announced is not None:
+            if announced[0] is call:
+                return announced[1].result()
+            # Requests of one replica must not overtake each other. What became of that one is as good as lost.
+            wait([announced[1]])
+        return self._carry_out(call)
+
+    def _carry_out(self, call: Call) -> Response:
         return sync_response(call, self._send(sync_request(call)))
 
     def fetch(self, request: HttpRequest) -> bytes:
@@ -221,6 +237,7 @@ class HttpTransport:
 
     def close(self) -> None:
         """Close the connections."""
+        self._sender.shutdown()
         self._client.close()
 
 
