@@ -12,14 +12,14 @@ import msgspec
 import psycopg
 from litestar import Litestar, Response, get, post
 from litestar.datastructures import State
+from litestar.params import JSONBody
 
-from benchmarks.workload import COLUMNS, FIELDS
+from benchmarks.workload import COLUMN_TYPES, COLUMNS, FIELDS
 
-TYPES = ("uuid", "text", "text", "text", "text", "uuid", "uuid", "date", "int", "text[]", "timestamptz")
 BODY_BYTES_MAX = 64_000_000
 
 _NAMES = ", ".join(COLUMNS)
-_TYPED = ", ".join(f"{name} {word}" for name, word in zip(COLUMNS, TYPES, strict=True))
+_TYPED = ", ".join(f"{name} {word}" for name, word in zip(COLUMNS, COLUMN_TYPES, strict=True))
 _TABLES = f"""
 CREATE SEQUENCE work_order_seq;
 CREATE TABLE work_order ({_TYPED}, seq bigint NOT NULL DEFAULT nextval('work_order_seq'), PRIMARY KEY (id));
@@ -62,7 +62,7 @@ async def connected(app: Litestar) -> AsyncIterator[None]:
 
 
 @post("/push", status_code=200)
-async def push(data: list[Pushed], state: State) -> dict[str, int]:
+async def push(data: JSONBody[list[Pushed]], state: State) -> dict[str, int]:
     connection: psycopg.AsyncConnection = state.connection
     async with connection.transaction():
         await connection.execute(_UPSERT, (msgspec.json.encode(data).decode(),))

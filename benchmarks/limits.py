@@ -8,12 +8,11 @@ import psycopg
 
 from benchmarks.clock import expect, seconds
 from benchmarks.floor import UPSERT, connect
-from benchmarks.floor_server import TYPES
-from benchmarks.workload import COLUMNS, Record
+from benchmarks.workload import COLUMN_TYPES, COLUMNS, Record
 from rightfit_client.sqlite import sqlite3
 
 _NAMES = ", ".join(COLUMNS)
-_TYPED = ", ".join(f"{name} {word}" for name, word in zip(COLUMNS, TYPES, strict=True))
+_TYPED = ", ".join(f"{name} {word}" for name, word in zip(COLUMNS, COLUMN_TYPES, strict=True))
 _TABLE = f"""
 DROP TABLE IF EXISTS copied;
 CREATE TABLE copied (tenant_id text NOT NULL DEFAULT current_setting('bench.tenant'), {_TYPED},

@@ -14,7 +14,6 @@ import msgspec
 
 from benchmarks import growth, plot
 from benchmarks.chart import write
-from benchmarks.compare import latest
 from benchmarks.goals import GOALS, LIMITS, standings
 from benchmarks.processor import SIDES
 from benchmarks.results import FOLDER, HISTORY, ROOT, Result
@@ -24,7 +23,7 @@ PAGE = ROOT / "docs" / "explanation" / "performance.md"
 
 
 def main() -> None:
-    found = latest()
+    found = plot.kept()[-1]
     text = PAGE.read_text(encoding="utf-8")
     blocks = {"workloads": workloads(found), "parts": parts(), "growth": slopes()}
     for name, lines in blocks.items():

@@ -11,6 +11,7 @@ import msgspec
 from rightfit_client.sqlite import sqlite3
 
 ROOT = Path(__file__).parent.parent
+PRODUCT = ("rightfit_sync", "rightfit_server", "clients", "requirements.lock")
 FOLDER = ROOT / "build" / "bench"
 HISTORY = Path(__file__).parent / "history"
 """Results that are kept for good, to draw what happened over time."""
@@ -62,9 +63,14 @@ def result(records: int, rounds: Sequence[Mapping[str, float]]) -> Result:
 
 
 def commit() -> str:
-    """Return the commit that is checked out, with `-changed` where files differ from it."""
-    command = ["git", "describe", "--always", "--abbrev=9", "--dirty=-changed"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    """Return the commit that is checked out, with `-changed` where the product's files differ from it."""
+    name = _git("rev-parse", "--short=9", "HEAD").stdout.strip()
+    is_changed = _git("diff", "--quiet", "HEAD", "--", *PRODUCT).returncode != 0
+    return f"{name}-changed" if is_changed else name
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def machine() -> Machine:

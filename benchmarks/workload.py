@@ -56,6 +56,20 @@ class Record(msgspec.Struct, frozen=True):
 
 COLUMNS = Record.__struct_fields__
 FIELDS = COLUMNS[1:]
+COLUMN_TYPES = (
+    "uuid",
+    "text",
+    "text",
+    "text",
+    "text",
+    "uuid",
+    "uuid",
+    "date",
+    "int",
+    "text[]",
+    "timestamptz",
+)
+"""What PostgreSQL calls them."""
 
 
 def records(count: int, seed: int = 42) -> list[Record]:
