@@ -131,7 +131,7 @@ def by_entities(
         for pair in draw.sample(pairs, len(pairs)):
             size = sizes_of[pair]
             pair.insert(records(BATCH, seed=10_000_000 + len(pair.made) * 100 + number))
-            costs = pair.across(BATCH)
+            costs = list(pair.across(BATCH))
             edit(pair.writer, draw.sample(pair.made, BATCH), f"round {number}")
             costs += pair.across(BATCH)
             if number:

@@ -102,7 +102,8 @@ def replay(trace: Trace) -> dict[str, float]:
     """Return the seconds of the whole replay, and of the authority's `apply` alone, over all transactions."""
     birth = changes.create("note", "1", {"body": ""}, Stamp(Dot("birth", 1), 0), SCHEMA)
     start = perf_counter()
-    replicas, made = (Copy(birth), Copy(birth)), ([], [])
+    replicas = (Copy(birth), Copy(birth))
+    made: tuple[list[Change], list[Change]] = ([], [])
     published: list[tuple[int, Change]] = []
     for transaction, seen in zip(trace.txns, _seen_by(trace.txns), strict=True):
         writer = transaction.agent
