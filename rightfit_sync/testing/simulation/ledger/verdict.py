@@ -199,7 +199,8 @@ class Verdict:
             yield f"{path}: nobody typed {sorted(unknown)} of {kept}"
         back = {mark for one in typed for mark in one.brought_back}
         if len(kept) == 1:
-            for write in writes:
+            # Who settles a conflict takes a whole text away, with what somebody else goes on from unseen.
+            for write in (one for one in writes if one.op != "resolve"):
                 again = (write.texts[path].removed if path in write.texts else frozenset()) & there - back
                 if again:
                     yield f"{path}: {sorted(again)}, removed by {write}, are back in {kept}"
