@@ -165,8 +165,8 @@ BUGS = (
     Bug(
         "nothing is offered to an authority that was restored",
         "reconcile.py",
-        "lacking = [row for key, row in ours.items() if _has_more(row, theirs.get(key))]",
-        "lacking: list[Row] = []",
+        "for rows in _chunks(lacking, OFFERS_PER_REQUEST_MAX):",
+        "for rows in _chunks(lacking[:0], OFFERS_PER_REQUEST_MAX):",
     ),
     Bug(
         "what was only acknowledged is not sent again after a restore",
@@ -275,7 +275,6 @@ BUGS = (
         "field.py",
         'if len(before) == 1 and op == "edit" and',
         'if len(before) == 1 and op != "resolve" and',
-        is_found=False,
     ),
     Bug(
         "a change that is set aside leaves a gap",

@@ -280,6 +280,12 @@ def test_what_is_tried_again_and_counts_twice_is_told(desk: Desk) -> None:
     told(desk.settle({"cost": [5]}), "and both were accepted")
 
 
+def test_two_creates_that_merged_are_told(desk: Desk) -> None:
+    desk.take(desk.write("ann", {"cost": 5}, op="create"), desk.write("bob", {"cost": 7}, op="create"))
+    told(desk.settle({"cost": [12]}), "it never merges")
+    assert not desk.settle({"cost": [5, 7]}, conflicts=[("cost", "siblings")]).problems
+
+
 def test_what_was_purged_must_not_come_back(desk: Desk) -> None:
     desk.begin()
     desk.take(desk.write("ann", {}, op="delete"))

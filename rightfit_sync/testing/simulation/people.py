@@ -37,9 +37,9 @@ def act(world: World, phone: Phone, random: Random, failure: Failure | None = No
     roll = random.random()
     if not keys or roll < 0.05:
         kind = random.choice(sorted(phone.device.schema.kinds))
-        create(
-            world, phone, (kind, world.workload.fresh_id(kind, phone.name.replace(" ", "-"))), random, failure
-        )
+        key = (kind, world.workload.fresh_id(kind, phone.name.replace(" ", "-")))
+        create(world, phone, key, random, failure)
+        _create_beside(world, phone, key)
     elif roll < 0.10:
         transaction = f"transaction {world.workload.fresh_id('', phone.name)}"
         for key in random.sample(keys, min(len(keys), random.randrange(2, 4))):
@@ -82,6 +82,21 @@ def create(
         _note(world, phone, change, None)
 
 
+def _create_beside(world: World, phone: Phone, key: Key) -> None:
+    """Rarely the same person makes the same record on another phone too: its id says what it is about (today's job)."""
+    random = Random(f"{world.plan.seed}, beside {key[1]}")  # noqa: S311
+    others = [
+        one
+        for one in world.phones
+        if one.subject == phone.subject
+        and not one.is_broken
+        and key[0] in one.device.schema.kinds
+        and key not in one.device.all_keys()
+    ]
+    if others and random.random() < 0.3:
+        create(world, random.choice(others), key, random)
+
+
 def _touch(
     world: World, phone: Phone, key: Key, random: Random, failure: Failure | None, transaction: str | None
 ) -> None:
@@ -118,7 +133,12 @@ def _settle(
     device = phone.device
     entity = device.entity(key)
     change = _attempt(world, phone, failure, lambda: device.resolve(key, path, choice))
-    return None if change is None else _note(world, phone, change, entity)
+    if change is None:
+        return None
+    write, after = _note(world, phone, change, entity), device.entity(key)
+    if path in write.values and after is not None and len(after.fields.get(path, ())) > 1:
+        world.wrong(f"{write}: it settles {path}, and the screen still shows a conflict")
+    return write
 
 
 def _merges(world: World, key: Key, *paths: str) -> bool:

@@ -1,8 +1,8 @@
 """A text that somebody is typing stands still on the screen until all of it has been taken in, whatever a sync brings.
 
 A run of own patches goes on from one text; were the screen to follow the authority's meanwhile, the next patch would
-say that it was made on a text which nobody else ever had. (After a restore of the authority a screen may fall back on
-what is there until its writes have been said again: nothing is asked of it then.)
+say that it was made on a text which nobody else ever had. (After a restore, of the authority or of the phone, a
+screen may fall back on what is there until its writes have been said again: nothing is asked of it then.)
 Source: docs/explanation/semantics.md, section 4.
 """
 
@@ -36,7 +36,8 @@ class StandingTexts:
         self._known[phone.name] = found
         for (key, path), text in found.items():
             before = known.get((key, path), text)
-            if before != text and before[:2] == text[:2] and ledger.life == 0:
+            is_restored = ledger.life > 0 or phone.name in ledger.rewound
+            if before != text and before[:2] == text[:2] and not is_restored:
                 yield f"{phone}: {path} of {key[0]}/{key[1]} was {before.shown} and is {text.shown}, while it is typed"
 
 

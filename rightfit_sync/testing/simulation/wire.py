@@ -174,7 +174,8 @@ def _step(
     except CrashError as crash:
         world.happened("F04" if str(crash).endswith("commit") else "F03")
         world.say(f"{phone} dies while it syncs ({crash})")
-        restart(world, phone)
+        # What of the answer it has taken in is looked at below, with the answer at hand.
+        reboot(phone)
     look(world, phone, response, life)
 
 

@@ -55,9 +55,9 @@ class Verdict:
             if rule.word == "set":
                 self.problems += self._wrong_element(path, writes)
             elif rule.word == "counter":
-                self.problems += [*self._wrong_count(path, writes), *self._merged_resolutions(path)]
+                self.problems += [*self._wrong_count(path, writes), *self._merged(path)]
             elif rule.word == "text":
-                self.problems += [*self._wrong_text(path, rule, writes), *self._merged_resolutions(path)]
+                self.problems += [*self._wrong_text(path, rule, writes), *self._merged(path)]
             else:
                 self._judge_values(path, rule, writes)
         self.problems += self._wrong_life()
@@ -94,11 +94,10 @@ class Verdict:
             else:
                 self.problems.append(f"{write}: {path} stands beside others, and no conflict says so")
 
-    @staticmethod
-    def _is_found(path: str, rule: Rule, write: Write, kept: Sequence[Json]) -> bool:
-        """Whether a value is among those kept, or inside one of them; what settles a conflict merges with nothing."""
+    def _is_found(self, path: str, rule: Rule, write: Write, kept: Sequence[Json]) -> bool:
+        """Whether a value is among those kept, or inside one of them, where it may have merged."""
         value = write.values[path]
-        if write.op == "resolve":
+        if self._never_merges(write, path):
             return any(same(value, one) for one in kept)
         return any(rule.holds(value, one, write.before.get(path)) for one in kept)
 
@@ -126,17 +125,20 @@ class Verdict:
 
     # Sums, sets, texts
 
-    def _merged_resolutions(self, path: str) -> Iterator[str]:
-        """Tell of what settled a conflict, was seen by nobody who wrote after it, and is not as it was written."""
+    def _never_merges(self, write: Write, path: str) -> bool:
+        """Whether it settled a conflict, or made a record that another hand made too (with another value)."""
+        creates = [one for one in self._by_path[path] if one.op == "create"]
+        alike = [one for one in creates if same(one.values[path], write.values[path])]
+        return write.op == "resolve" or (write in creates and len(creates) > len(alike) == 1)
+
+    def _merged(self, path: str) -> Iterator[str]:
+        """Tell of what merges with nothing, was seen by nobody who wrote after it, and is not as it was written."""
         kept = self.found.fields.get(path, ())
         for write in self._by_path[path]:
             is_seen = any(other.seen & write.bit for other in self.touching(path))
-            if (
-                write.op == "resolve"
-                and not is_seen
-                and not any(same(write.values[path], one) for one in kept)
-            ):
-                yield f"{write}: it settled {path}, nobody who saw it wrote there, and kept is {list(kept)}"
+            is_there = any(same(write.values[path], one) for one in kept)
+            if self._never_merges(write, path) and not is_seen and not is_there:
+                yield f"{write}: it never merges, nobody who saw it wrote at {path}, and kept is {list(kept)}"
 
     def _is_beyond_sums(self, path: str, writes: Sequence[Write]) -> bool:
         """Whether a person has settled it, or emptied it: then the last word counts, not the sum.
@@ -145,7 +147,7 @@ class Verdict:
         """
         again = any(one.fate == "duplicate" and path in one.values for one in self.record.writes)
         plain = all(number(one.values[path]) is not None and one.op != "resolve" for one in writes)
-        return again or not plain or len(self.touching(path)) > len(writes)
+        return again or not plain or _creates(writes) > 1 or len(self.touching(path)) > len(writes)
 
     def _wrong_count(self, path: str, writes: Sequence[Write]) -> Iterator[str]:
         kept = self.found.fields.get(path, ())
@@ -181,7 +183,8 @@ class Verdict:
             is_left = typed is None or not typed.added or bool(typed.added & there)
             self.states["superseded" if not is_left else "visible" if len(kept) < 2 else "in conflict"] += 1
         yield from self._invented(path, writes, kept, there)
-        if len(kept) > 1 and rule.always_merges and not self.record.is_joined and not emptied:
+        merges = rule.always_merges and _creates(writes) < 2
+        if len(kept) > 1 and merges and not self.record.is_joined and not emptied:
             yield f"{path}: it always merges, and is in conflict: {kept}"
 
     def _invented(
@@ -284,6 +287,11 @@ def replaces(other: Write, write: Write, path: str, rule: Rule) -> bool:
     if rule.keeps_furthest(value, other.values.get(path)):
         return rule.holds(value, other.values.get(path))
     return rule.holds(value, other.before.get(path), write.before.get(path))
+
+
+def _creates(writes: Sequence[Write]) -> int:
+    """Return how often a record was made with a value here; two that were made apart never merge."""
+    return sum(one.op == "create" for one in writes)
 
 
 def _listed(writes: Sequence[Write]) -> list[str]:
