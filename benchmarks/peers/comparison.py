@@ -39,6 +39,10 @@ class Entry(msgspec.Struct, frozen=True):
         """Return why rounds ended early."""
         return [run.stopped for run in self.runs if run.stopped is not None]
 
+    def loads(self) -> list[float]:
+        """Return the machine's load average before each round."""
+        return [run.load for run in self.runs if run.load is not None]
+
 
 class Comparison(msgspec.Struct, frozen=True):
     """All of one `make bench-peers`."""
@@ -73,6 +77,6 @@ def comparison(records: int, time: str, runs: Mapping[str, Sequence[Run]]) -> Co
         rounds=max(len(each) for each in runs.values()),
         entries={
             name: Entry(PEERS[name].title, versions(PEERS[name]), PEERS[name].count(records), each)
-            for name, each in runs.items()
+            for name, each in sorted(runs.items(), key=lambda one: list(PEERS).index(one[0]))
         },
     )

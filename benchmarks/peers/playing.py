@@ -1,5 +1,6 @@
 """One peer plays the workload once, in processes of its own, and is stopped where it takes too long."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -19,15 +20,20 @@ END_SECONDS_MAX = 30.0
 
 
 class Run(msgspec.Struct, frozen=True):
-    """What one peer did in one round: `figures` such as `W1.per_second`, and why it ended early, if it did."""
+    """What one peer did in one round: `figures` such as `W1.per_second`, and why it ended early, if it did.
+
+    `load` is the machine's load average before it began: what others had running.
+    """
 
     figures: dict[str, float]
     verdict: Verdict | None = None
     stopped: str | None = None
+    load: float | None = None
 
 
 def play(peer: Peer, records: int) -> Run:
     """Play the workload with one peer."""
+    load = os.getloadavg()[0]
     planned = workload(peer.count(records))
     with tempfile.TemporaryDirectory(prefix="rightfit-peers-") as place:
         folder = Path(place)
@@ -36,7 +42,7 @@ def play(peer: Peer, records: int) -> Run:
         try:
             lines, stopped = _lines(peer, folder, file, len(planned.records))
         except ServerError as error:
-            return Run({}, stopped=f"its server did not come up: {error}")
+            return Run({}, None, f"its server did not come up: {error}", load)
     figures: dict[str, float] = {}
     verdict = None
     for line in lines:
@@ -46,7 +52,7 @@ def play(peer: Peer, records: int) -> Run:
             elif name != "done":
                 found = msgspec.json.decode(value, type=dict[str, float])
                 figures.update({f"{name}.{field}": number for field, number in found.items()})
-    return Run(figures, verdict, stopped)
+    return Run(figures, verdict, stopped, load)
 
 
 def _lines(peer: Peer, folder: Path, file: Path, count: int) -> tuple[list[bytes], str | None]:

@@ -107,21 +107,20 @@ def markdown(found: Comparison) -> str:
 
 
 def _origin(found: Comparison) -> str:
-    fewer = [
-        f"{entry.title} {entry.records:,}"
-        for entry in found.entries.values()
-        if entry.records < found.records
-    ]
-    pinned = [
-        f"{name} {version}" for entry in found.entries.values() for name, version in entry.versions.items()
-    ]
-    parts = [
-        f"Measured on {found.time[:8]} at commit {found.commit}: {found.records:,} records"
-        + (f" ({', '.join(fewer)})" if fewer else "")
-        + f", {found.rounds} rounds in turns, {found.machine.cores} cores ({found.machine.processor}), loopback.",
-        f"A cell is the median (least to greatest). Versions: {', '.join(pinned)}.",
-    ]
-    return "\n".join(parts)
+    entries = found.entries.values()
+    fewer = [f"{entry.title} {entry.records:,}" for entry in entries if entry.records < found.records]
+    pinned = [f"{name} {version}" for entry in entries for name, version in entry.versions.items()]
+    loads = [load for entry in entries for load in entry.loads()]
+    others = f" Load average before each turn: {statistics.median(loads):.1f} (median)." if loads else ""
+    day = f"{found.time[:4]}-{found.time[4:6]}-{found.time[6:8]}"
+    counts = f"{found.records:,} records" + (f" ({', '.join(fewer)})" if fewer else "")
+    return "\n".join(
+        [
+            f"Measured on {day} at commit {found.commit}: {counts}, {found.rounds} rounds in turns,",
+            f"{found.machine.cores} cores ({found.machine.processor}), loopback.{others}",
+            f"A cell is the median (least to greatest). Versions: {', '.join(pinned)}.",
+        ]
+    )
 
 
 def _halves(one: Verdict) -> str:
