@@ -156,6 +156,10 @@ bench-growth: setup ## Does the cost a record stay flat, to ENTITIES_MAX entitie
 bench-micro: setup ## Measure the parts: apply by policy, text, codec, pages, memory
 	$(BIN)/python -m benchmarks.micro
 
+.PHONY: bench-profile
+bench-profile: setup ## Where W1, W2 and W4 spend their time, function by function, on either side
+	$(BIN)/python -m benchmarks.profiling --records $(RECORDS)
+
 .PHONY: bench-plot
 bench-plot: setup ## Draw every workload over time, from the results in build/bench and benchmarks/history
 	$(BIN)/python -m benchmarks.plot
