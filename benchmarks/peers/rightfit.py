@@ -58,6 +58,8 @@ def named(figures: Mapping[str, float]) -> dict[str, dict[str, float]]:
         "product.save": ("W7", "each_per_second", 1.0),
         "product.batch": ("W7", "batch_per_second", 1.0),
         "product.read": ("W7", "read_per_second", 1.0),
+        "sqlite.save": ("W7", "sqlite_full_per_second", 1.0),
+        "sqlite.save_normal": ("W7", "sqlite_normal_per_second", 1.0),
         "product.server": ("W8", "server_megabytes", 1.0),
         "product.file": ("W8", "store_bytes", BYTES),
     }

@@ -99,6 +99,7 @@ def markdown(found: Comparison) -> str:
     parts = [
         _origin(found),
         _rows(["", *(entry.title for entry in entries)], measured),
+        _raw(entries),
         _halves(counts[0]) if counts else "",
         _rows(["", *FATES_HEADING], edits),
         *(f"{entry.title} did not finish: {reason}" for entry in entries for reason in entry.stopped()),
@@ -120,6 +121,22 @@ def _origin(found: Comparison) -> str:
             f"{found.machine.cores} cores ({found.machine.processor}), loopback.{others}",
             f"A cell is the median (least to greatest). Versions: {', '.join(pinned)}.",
         ]
+    )
+
+
+def _raw(entries: Sequence[Entry]) -> str:
+    """Return what raw SQLite did in the same rounds: what a disk that is asked to be sure costs."""
+    rates = {
+        name: cell(entry, Measure("", f"W7.sqlite_{name}_per_second"))
+        for entry in entries
+        for name in ("full", "normal")
+        if entry.values(f"W7.sqlite_{name}_per_second")
+    }
+    if len(rates) < 2:
+        return ""
+    return (
+        f"Raw SQLite, a row and an outbox entry in one transaction each, in the same rounds: {rates['full']} saves/s with "
+        f"an fsync each (`synchronous=FULL`, as RightFit), {rates['normal']} without (`NORMAL`, as PowerSync)."
     )
 
 
