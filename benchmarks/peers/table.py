@@ -135,8 +135,8 @@ def _raw(entries: Sequence[Entry]) -> str:
     if len(rates) < 2:
         return ""
     return (
-        f"Raw SQLite, a row and an outbox entry in one transaction each, in the same rounds: {rates['full']} saves/s with "
-        f"an fsync each (`synchronous=FULL`, as RightFit), {rates['normal']} without (`NORMAL`, as PowerSync)."
+        f"Raw SQLite, a row and an outbox entry in one transaction each, in the same rounds: {rates['full']} saves/s\n"
+        f"with an fsync each (`synchronous=FULL`, as RightFit), {rates['normal']} without (`NORMAL`, as PowerSync)."
     )
 
 
