@@ -56,6 +56,8 @@ def main() -> int:
         screen.print(f"{KEPT.name} knows nothing of Python {PYTHON}: nothing is compared")
         return 0
     screen.print(shown(expected, measured))
+    for name in beyond(measured, expected):
+        screen.print(f"{name} is more than {TOLERANCE:.0%} cheaper: write that down with --keep.")
     dearer = beyond(expected, measured)
     for name in dearer:
         screen.print(f"{name} is more than {TOLERANCE:.0%} dearer than benchmarks/{KEPT.name} says.")
