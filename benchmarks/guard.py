@@ -57,7 +57,7 @@ def main() -> int:
         return 0
     screen.print(shown(expected, measured))
     for name in beyond(measured, expected):
-        screen.print(f"{name} is more than {TOLERANCE:.0%} cheaper: write that down with --keep.")
+        screen.print(f"{name} is clearly cheaper: write that down with --keep.")
     dearer = beyond(expected, measured)
     for name in dearer:
         screen.print(f"{name} is more than {TOLERANCE:.0%} dearer than benchmarks/{KEPT.name} says.")
