@@ -26,7 +26,10 @@ NOISE = 0.05
 """The difference that two rounds of the same program show on a quiet machine."""
 
 PAIRS_MIN = 4
-"""Fewer pairs agree too easily by chance; bytes, which do not vary, need only one."""
+"""Fewer pairs agree too easily by chance."""
+
+BYTES = ("B", "kB", "MB")
+"""Units of what does not vary from round to round, so that one pair is enough."""
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -95,7 +98,7 @@ def paired(there: Result, here: Result) -> list[Difference]:
 
 def apart(there: Result, here: Result) -> list[Difference]:
     """Return the differences between two runs, of the ratios to their own limits."""
-    return list(_differences(_relative(there), _relative(here)))
+    return list(_separate(_relative(there), _relative(here)))
 
 
 def _relative(found: Result) -> dict[str, Sequence[float]]:
@@ -114,20 +117,25 @@ def _differences(
 ) -> Iterator[Difference]:
     for goal in GOALS:
         if there.get(goal.figure) and here.get(goal.figure):
-            pairs = list(zip(there[goal.figure], here[goal.figure], strict=False))
-            changes = [ours / theirs for theirs, ours in pairs]
-            yield Difference(
-                goal,
-                median(there[goal.figure]),
-                median(here[goal.figure]),
-                median(changes),
-                verdict(changes, goal),
-            )
+            theirs, ours = there[goal.figure], here[goal.figure]
+            changes = [one / other for one, other in zip(ours, theirs, strict=False)]
+            yield Difference(goal, median(theirs), median(ours), median(changes), verdict(changes, goal))
+
+
+def _separate(
+    there: Mapping[str, Sequence[float]], here: Mapping[str, Sequence[float]]
+) -> Iterator[Difference]:
+    """Give the differences of rounds that do not belong together: every one here against every one there."""
+    for goal in GOALS:
+        if there.get(goal.figure) and here.get(goal.figure):
+            theirs, ours = median(there[goal.figure]), median(here[goal.figure])
+            every = [one / other for one in here[goal.figure] for other in there[goal.figure]]
+            yield Difference(goal, theirs, ours, ours / theirs, verdict(every, goal))
 
 
 def verdict(changes: Sequence[float], goal: Goal) -> str:
     """Return what the pairs show: `better`, `worse`, or nothing."""
-    if len(changes) < PAIRS_MIN and not goal.unit.endswith("B"):
+    if len(changes) < PAIRS_MIN and goal.unit not in BYTES:
         return "too few pairs"
     is_up = all(change > 1 for change in changes) and median(changes) > 1 + NOISE
     is_down = all(change < 1 for change in changes) and median(changes) < 1 - NOISE
