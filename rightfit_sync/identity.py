@@ -37,11 +37,16 @@ def names_between(change: Change) -> Sequence[Dot] | UnsetType:
 
 def renamed(entries: Sequence[Entry], device_id: str) -> list[Entry]:
     """Return `entries`, given in outbox order, under the dots `(device_id, 1)`, `(device_id, 2)`, ..., all pending."""
-    names = {entry.change.dot: Dot(device_id, place) for place, entry in enumerate(entries, 1)}
+    # What an entry names is of its own entity. A copied file may have spent the same dot elsewhere.
+    names_of: dict[tuple[str, str], dict[Dot, Dot]] = {}
+    for place, entry in enumerate(entries, 1):
+        key = (entry.change.kind, entry.change.entity_id)
+        names_of.setdefault(key, {})[entry.change.dot] = Dot(device_id, place)
     bases: dict[Dot, Mapping[str, int]] = {}
     said_again = []
     for entry in entries:
         change = entry.change
+        names = names_of[change.kind, change.entity_id]
         bases[change.dot] = base = _base(change.base, names, bases)
         again = replace(
             change,

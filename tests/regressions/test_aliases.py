@@ -4,7 +4,9 @@ import msgspec
 from msgspec.structs import replace
 
 from rightfit_sync import Change, Dot, Entity, Outcome, Schema
+from rightfit_sync.identity import renamed
 from rightfit_sync.ingest.snapshot import Pushed
+from rightfit_sync.outbox import Entry
 from rightfit_sync.records import Alias, digest, rejected
 from rightfit_sync.testing.authority import MemoryAuthority
 from rightfit_sync.testing.device import MemoryDevice
@@ -70,3 +72,15 @@ def test_F02_who_deletes_what_it_said_again_under_another_id_has_seen_it() -> No
     device.sync(authority, 2)
     assert not authority.conflicts(("item", "1"))
     assert device.view(("item", "1")) == {}
+
+
+def test_F05_what_is_said_again_names_only_its_own_record() -> None:
+    """A restored file spent `a:1` on one record, and holds another that the original had edited as `a:1`."""
+    spent = create("a", "theirs")
+    patches = {"name": {"value": "new", "base": "old", "replaces": [["a", 1]]}}
+    facts = {"dot": ["a", 2], "kind": "item", "entity_id": "ours", "op": "edit", "base": {"a": 1}}
+    edit = msgspec.convert({**facts, "patches": patches}, Change)
+    first, second = renamed([Entry(spent, digest(spent)), Entry(edit, digest(edit))], "b")
+    assert (first.change.dot, second.change.dot) == (Dot("b", 1), Dot("b", 2))
+    assert second.change.patches["name"].replaces == [Dot("a", 1)]
+    assert second.change.base == {"a": 1}
