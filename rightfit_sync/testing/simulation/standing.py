@@ -47,7 +47,11 @@ def _standing(phone: Phone, ledger: Ledger) -> Iterator[tuple[tuple[Key, str], T
         entity = phone.device.entity(key) if writes else None
         if entity is None:
             continue
-        refused = sum(one.was_refused for one in ledger.record(key).writes if one.who == phone.name)
+        mine = [one for one in ledger.record(key).writes if one.who == phone.name]
+        if any(one.was_recognised for one in mine):
+            # What was known under another name leaves the screen with its receipt, and comes back with the row.
+            continue
+        refused = sum(one.was_refused for one in mine)
         for path in {path for write in writes for path in write.texts}:
             waiting = [write.number for write in writes if path in write.texts]
             shown = [sibling.value for sibling in entity.fields.get(path, ())]

@@ -184,6 +184,7 @@ class Ledger:
 
     def arrived_before(self, write: Write, former: Write) -> None:
         """`write` was `former`, tried again, which had arrived: whoever saw the one saw the other."""
+        write.was_recognised = True
         if write is former:
             return
         if write.fate != "accepted":

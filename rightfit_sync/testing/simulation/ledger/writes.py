@@ -61,6 +61,7 @@ class Write:
     is_destroyed: bool = False
     is_told_twice: bool = False
     was_refused: bool = False
+    was_recognised: bool = False
     by_rule: bool = False
     fate: str = "pending"
     code: str = ""
