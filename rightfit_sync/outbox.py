@@ -22,9 +22,10 @@ from msgspec.structs import replace
 from rightfit_sync.apply import apply, final_value
 from rightfit_sync.causality.dot import Dot, WrittenDot
 from rightfit_sync.causality.version_vector import includes, meet, merge
-from rightfit_sync.field import merge_field
+from rightfit_sync.field import less_dots, merge_field
 from rightfit_sync.limits import CHANGES_PER_PUSH_MAX, PUSH_BYTES_MAX
 from rightfit_sync.merge.registry import MisplacedPathError, rules_of
+from rightfit_sync.paths import is_inside
 from rightfit_sync.records import Change, Entity, Outcome, Sibling
 from rightfit_sync.schema.spec import KindSpec, Schema
 
@@ -120,9 +121,9 @@ def on_top(folded: Fold, entry: Entry, entity: Entity | None, schema: Schema) ->
 
 def _with_texts(folded: Fold, entry: Entry, kind: KindSpec) -> Fold:
     paths = frozen_paths(kind, entry.change)
-    if not paths:
+    if not paths and not folded.texts:
         return folded
-    texts, seen = dict(folded.texts), folded.seen
+    texts, seen = _less_removed(folded.texts, entry.change), folded.seen
     for path in paths:
         if path not in texts:
             start = entry.run_starts.get(path, RunStart((), {}))
@@ -130,6 +131,16 @@ def _with_texts(folded: Fold, entry: Entry, kind: KindSpec) -> Fold:
             seen = start.version_vector if seen is None else meet(seen, start.version_vector)
         texts[path] = _on_top(texts[path], entry.change, path, kind)
     return replace(folded, texts=texts, seen=seen)
+
+
+def _less_removed(texts: Mapping[str, Sequence[Sibling]], change: Change) -> dict[str, Sequence[Sibling]]:
+    """Return `texts` less what `change` takes from those inside the items that it removes."""
+    kept = dict(texts)
+    for item, patch in change.patches.items():
+        if "/" in item and patch.value is None:
+            for path in [path for path in texts if is_inside(path, item)]:
+                kept[path] = less_dots(kept[path], patch.replaced)
+    return kept
 
 
 def view_of(folded: Fold) -> Shown:
@@ -185,13 +196,14 @@ def _on_top(siblings: Sequence[Sibling], change: Change, path: str, kind: KindSp
 def run_starts(change: Change, trunk: Entity | None, shown: Shown, schema: Schema) -> dict[str, RunStart]:
     """Return what a new entry for `change` must remember: the trunk at each text path where it begins a run.
 
-    `shown` is what its author saw.
+    `shown` is what its author saw: the trunk, less what own pending removals of an item take from its texts.
     """
     kind = schema.kinds.get(change.kind)
     if kind is None or trunk is None:
         return {}
+    fields = trunk.fields if shown.entity is None else shown.entity.fields
     return {
-        path: RunStart(trunk.fields.get(path, ()), trunk.version_vector)
+        path: RunStart(fields.get(path, ()), trunk.version_vector)
         for path in frozen_paths(kind, change)
         if path not in shown.frozen
     }
