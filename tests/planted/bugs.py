@@ -54,8 +54,8 @@ BUGS = (
     Bug(
         "a text forgets the base of its run",
         "outbox.py",
-        "    if kind is None or trunk is None:\n        return {}\n    return {",
-        "    if kind is None or kind is not None:\n        return {}\n    return {",
+        "    fields = trunk.fields if shown.entity is None else shown.entity.fields\n    return {",
+        "    fields = trunk.fields if shown.entity is None else shown.entity.fields\n    return {} if fields else {",
     ),
     Bug(
         "a text with unsent edits goes on with the trunk",
@@ -299,7 +299,6 @@ BUGS = (
         "replica.py",
         "            self.take_new_id()\n\n    def take_new_id",
         "            pass\n\n    def take_new_id",
-        is_found=False,
     ),
     Bug(
         "a reconciliation begun anew each time is never finished",

@@ -114,16 +114,22 @@ def _sync_with(world: World, phone: Phone, failure: Failure, random: Random) -> 
 
 
 def older_copy(world: World, phone: Phone, random: Random) -> None:
-    """F05: a backup of the phone is made, or put back; or its copy begins to run on a second phone."""
+    """F05: a phone is backed up, with all that never were, or put back; or its copy begins to run on a second one."""
     roll = random.random()
     if phone.backup is None or roll < 0.2:
-        retried = {name: write for name, write in world.retried.items() if name[0] == phone.name}
-        phone.backup = (phone.device.backup(), world.ledger.screen_copy(phone.name), retried, phone.is_broken)
+        for one in world.phones:
+            if one is phone or one.backup is None:
+                _back_up(world, one)
         return
     if roll < 0.7:
         _put_back(world, phone)
     elif len(world.phones) < PHONES_MAX:
         _clone(world, phone, random)
+
+
+def _back_up(world: World, phone: Phone) -> None:
+    retried = {name: write for name, write in world.retried.items() if name[0] == phone.name}
+    phone.backup = (phone.device.backup(), world.ledger.screen_copy(phone.name), retried, phone.is_broken)
 
 
 def _put_back(world: World, phone: Phone) -> None:
