@@ -137,8 +137,8 @@ proofs: setup ## Texts and the feed at full size: TP1 to 4 code points, 200 hist
 	  --timeout 1200 tests/proof --ignore tests/proof/test_server_kill_pg.py
 
 .PHONY: planted
-planted: setup ## Plant every bug of tests/planted in a copy of the source; the simulator must find each
-	RIGHTFIT_PLANTED=all $(BIN)/pytest --quiet --numprocesses 2 --timeout 900 tests/planted
+planted: setup ## Plant every bug of tests/planted in a copy of the source; the simulator must find each: prints which and how
+	RIGHTFIT_PLANTED=all $(BIN)/pytest --quiet --numprocesses 2 --dist worksteal --timeout 900 tests/planted
 
 .PHONY: bench
 bench: setup ## Measure: W1 to W8 against the limits, ROUNDS rounds of RECORDS records

@@ -8,16 +8,12 @@ from typing import NamedTuple
 
 
 class Bug(NamedTuple):
-    """One mistake: `right` stands exactly once in `file`, a path inside `rightfit_sync`.
-
-    `is_found` is false for those that the simulator does not find yet: holes that are to be filled.
-    """
+    """One mistake: `right` stands exactly once in `file`, a path inside `rightfit_sync`."""
 
     name: str
     file: str
     right: str
     wrong: str
-    is_found: bool = True
 
 
 BUGS = (
