@@ -15,7 +15,7 @@ from rightfit_server.ingest.document import document
 from rightfit_sync.apply import apply
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.conflicts import conflicts
-from rightfit_sync.ingest.snapshot import NO_PAST, Past
+from rightfit_sync.ingest.snapshot import NO_PAST, Past, Recorded
 from rightfit_sync.ingest.twins import rejoined
 from rightfit_sync.life import LIFE_PATH, delete_conflict, is_deleted
 from rightfit_sync.records import APPLIED, Change, Entity, Outcome
@@ -32,6 +32,7 @@ class Answered(msgspec.Struct, frozen=True):
     change: Change
     outcome: Outcome
     commit_seq: int = 0
+    digest: str = ""
 
 
 class Joined(msgspec.Struct, frozen=True):
@@ -41,7 +42,7 @@ class Joined(msgspec.Struct, frozen=True):
     commit_seq: int = 0
 
 
-Step: TypeAlias = Change | Entity
+Step: TypeAlias = Recorded | Entity
 """What a record is folded of: changes to apply, states to join."""
 
 
@@ -151,7 +152,7 @@ def _commits(history: Sequence[Answered | Joined]) -> list[list[Step]]:
         if isinstance(one, Joined):
             steps.setdefault(one.commit_seq, []).append(one.entity)
         elif one.outcome.status in APPLIED:
-            steps.setdefault(one.commit_seq, []).append(one.change)
+            steps.setdefault(one.commit_seq, []).append(Recorded(one.change, one.digest, one.outcome))
     return [steps[commit_seq] for commit_seq in sorted(steps)]
 
 
@@ -185,7 +186,7 @@ def _fitting(
         if isinstance(step, Entity):
             yield step, step if entity is None else rejoined(entity, step, past)
             continue
-        after, outcome = apply(entity, step, schema)
+        after, outcome = apply(entity, step.change, schema)
         if outcome.status in APPLIED:
             yield step, after
 

@@ -61,7 +61,7 @@ def records(connection: Connection, tenant_id: str) -> Iterator[tuple[Key, Known
 
 
 _HISTORY = """
-    SELECT kind, entity_id, 'history', change, outcome, commit_seq FROM app.changes WHERE tenant_id = %s
+    SELECT kind, entity_id, 'history', change, outcome, commit_seq, digest FROM app.changes WHERE tenant_id = %s
     ORDER BY kind COLLATE "C", entity_id COLLATE "C", commit_seq, ordinal
 """
 _JOINS = """
@@ -90,8 +90,10 @@ def _rows(connection: Connection, name: str, query: str, tenant_id: str) -> Iter
 def _read(row: psycopg.rows.TupleRow) -> Answered | Joined | Stored | Grave:
     _, _, sort, *columns = row
     if sort == "history":
-        change, outcome, commit_seq = columns
-        return Answered(msgspec.convert(change, Change), msgspec.convert(outcome, Outcome), commit_seq)
+        change, outcome, commit_seq, digest = columns
+        return Answered(
+            msgspec.convert(change, Change), msgspec.convert(outcome, Outcome), commit_seq, digest
+        )
     if sort == "joined":
         state, commit_seq = columns
         return Joined(decode_state(state), commit_seq)

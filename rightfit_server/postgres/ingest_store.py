@@ -30,7 +30,8 @@ _COLLECTED = """
         JOIN app.purged p ON p.kind = k.kind AND p.entity_id = k.entity_id
 """
 _APPLIED = """
-    SELECT c.kind, c.entity_id, c.device_id, c.counter, CASE WHEN c.was_device_id IS NOT NULL THEN c.change::text END
+    SELECT c.kind, c.entity_id, c.device_id, c.counter, c.digest,
+        CASE WHEN c.was_device_id IS NOT NULL THEN c.change::text END
     FROM unnest(%s::text[], %s::text[]) AS k (kind, entity_id)
         JOIN app.changes c ON c.kind = k.kind AND c.entity_id = k.entity_id
     WHERE c.status = ANY (%s)
@@ -142,12 +143,12 @@ class PostgresIngest:
 
     async def pasts(self, keys: Collection[Key]) -> dict[Key, Past]:
         """Return what these entities are made of."""
-        applied: dict[Key, set[Dot]] = {key: set() for key in keys}
+        applied: dict[Key, dict[Dot, str]] = {key: {} for key in keys}
         said_again: dict[Key, dict[Dot, Change]] = {key: {} for key in keys}
         joined: dict[Key, list[Mapping[str, int]]] = {key: [] for key in keys}
         rows = await self._connection.execute(_APPLIED, (*columns(keys), sorted(APPLIED)))
-        async for kind, entity_id, device_id, counter, change in rows:
-            applied[kind, entity_id].add(Dot(device_id, counter))
+        async for kind, entity_id, device_id, counter, digest, change in rows:
+            applied[kind, entity_id][Dot(device_id, counter)] = digest
             if change is not None:
                 again = _decode_change(change)
                 said_again[kind, entity_id].update(dict.fromkeys(former_dots(again), again))

@@ -1,6 +1,6 @@
 """What the authority looks at, and what it decides: the inputs and outputs of `ingest.decide`, as data."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias, cast
 
 import msgspec
@@ -45,14 +45,26 @@ class Device(msgspec.Struct, frozen=True):
     replica_ids: frozenset[str] = frozenset()
 
 
+class Recorded(msgspec.Struct, frozen=True, gc=False):
+    """One change with its outcome: a row of the history, accepted or not.
+
+    An accepted change stands as it was applied (`written_at` clamped to the authority's clock, `base` without rejected
+    dots), so that folding the history gives the entity again; `digest` is that of the form the device first made.
+    """
+
+    change: Change
+    digest: str
+    outcome: Outcome
+
+
 class Past(msgspec.Struct, frozen=True):
-    """What an entity is made of: its `applied` changes, and the version vectors of the states `joined` with it.
+    """What an entity is made of: the digests of its `applied` changes, the version vectors of the states `joined` to it.
 
     A version vector alone cannot tell, once a past was lost: a dot below its counter may have come to nothing in this
     past and to something in that. `said_again` are those of the changes that had other dots before, by those.
     """
 
-    applied: Collection[Dot] = ()
+    applied: Mapping[Dot, str] = {}
     joined: Sequence[Mapping[str, int]] = ()
     said_again: Mapping[Dot, Change] = {}
 
@@ -60,12 +72,12 @@ class Past(msgspec.Struct, frozen=True):
         """Whether the change went into the entity, whether or not it can still be seen."""
         return dot in self.applied or any(includes(vector, dot) for vector in self.joined)
 
-    def after(self, step: Change | Entity) -> "Past":
+    def after(self, step: Recorded | Entity) -> "Past":
         """Return the past once a change has been applied, or a state joined."""
         if isinstance(step, Entity):
             return replace(self, joined=[*self.joined, step.version_vector])
-        said_again = {**self.said_again, **dict.fromkeys(former_dots(step), step)}
-        return replace(self, applied=[*self.applied, step.dot], said_again=said_again)
+        said_again = {**self.said_again, **dict.fromkeys(former_dots(step.change), step.change)}
+        return replace(self, applied={**self.applied, step.change.dot: step.digest}, said_again=said_again)
 
 
 NO_PAST = Past()
@@ -101,18 +113,6 @@ class NeedMore(msgspec.Struct, frozen=True):
 
     entities: Sequence[Key] = ()
     referrers: Sequence[Key] = ()
-
-
-class Recorded(msgspec.Struct, frozen=True, gc=False):
-    """One change with its outcome: a row of the history, accepted or not.
-
-    An accepted change stands as it was applied (`written_at` clamped to the authority's clock, `base` without rejected
-    dots), so that folding the history gives the entity again; `digest` is that of the form the device first made.
-    """
-
-    change: Change
-    digest: str
-    outcome: Outcome
 
 
 class Decision(msgspec.Struct, frozen=True):

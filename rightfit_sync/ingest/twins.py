@@ -17,7 +17,7 @@ from rightfit_sync.apply import final_value
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.causality.version_vector import includes
 from rightfit_sync.identity import former_dots
-from rightfit_sync.ingest.snapshot import Past
+from rightfit_sync.ingest.snapshot import NO_PAST, Past
 from rightfit_sync.join import join
 from rightfit_sync.life import LIFE_PATH
 from rightfit_sync.records import Change, Entity, Named, Sibling
@@ -58,8 +58,8 @@ def rejoined(ours: Entity, offered: Entity, past: Past) -> Entity:
         dot for dot in offered.shown_dots if includes(ours.version_vector, dot) and not past.holds(dot)
     )
     told = [one for one in ours.named if one.dot not in past.applied]
-    theirs = paired(recognised(offered, past), ours, told)
-    return join(paired(ours, offered, offered.named), theirs, news)
+    theirs = paired(recognised(offered, past), ours, told, NO_PAST)
+    return join(paired(ours, offered, offered.named, past), theirs, news)
 
 
 def recognised(offered: Entity, past: Past) -> Entity:
@@ -101,31 +101,30 @@ def _is_in(offered: Entity, former: Dot, change: Change, past: Past, *, is_prove
     return is_likely and not belies(offered, former, change)
 
 
-def paired(native: Entity, other: Entity, told: Sequence[Named]) -> Entity:
+def paired(native: Entity, other: Entity, told: Sequence[Named], past: Past) -> Entity:
     """Return `native`, its aliases naming what it includes under a first dot and `other` under one of those `told`.
 
-    Here only the two states can be looked at: the changes themselves are of pasts that are lost.
+    What was applied to `native` is told by its digest; of a change of a lost past only the states can be looked at.
     """
     known = {one.dot for one in native.named}
     found = [
         Named(one.was.dot, one.was)
         for one in told
-        if one.was.dot not in known
-        and one.dot != one.was.dot
-        and _is_alike(native, one.was.dot, other, one.dot)
+        if one.was.dot not in known and one.dot != one.was.dot and _is_alike(native, other, one, past)
     ]
     return replace(native, aliases=sorted({*native.named, *found})) if found else native
 
 
-def _is_alike(native: Entity, first: Dot, other: Entity, again: Dot) -> bool:
-    """Whether `native` has under the dot `first` what `other` has under `again`, as far as can be seen."""
+def _is_alike(native: Entity, other: Entity, named: Named, past: Past) -> bool:
+    """Whether `native` has under its first dot what `other` has under another, as far as can be seen."""
+    first = named.was.dot
+    if first in past.applied:
+        return past.applied[first] == named.was.digest
     if native.lacks(first) or not includes(native.version_vector, first):
         return False
-    left, right = _said(native, first), _said(other, again)
+    left, right = _said(native, first), _said(other, named.dot)
     common = left.keys() & right.keys()
-    if any(not same(left[path], right[path]) for path in common):
-        return False
-    return bool(common) or native.version_vector[first.device_id] == first.counter
+    return bool(common) and all(same(left[path], right[path]) for path in common)
 
 
 def _said(entity: Entity, dot: Dot) -> dict[str, Value]:

@@ -380,7 +380,7 @@ class MemoryAuthority:
         for one in recorded:
             if one.outcome.status in APPLIED:
                 key = (one.change.kind, one.change.entity_id)
-                self._pasts[key] = self._pasts.get(key, NO_PAST).after(one.change)
+                self._pasts[key] = self._pasts.get(key, NO_PAST).after(one)
 
     def _note(self, recorded: Recorded) -> None:
         key = (recorded.change.kind, recorded.change.entity_id)

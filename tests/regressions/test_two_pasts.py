@@ -6,8 +6,9 @@ from contextlib import suppress
 import msgspec
 
 from rightfit_sync import Change, Dot, Entity, Schema, apply, changes
+from rightfit_sync.apply import APPLIED
 from rightfit_sync.changes import Stamp
-from rightfit_sync.ingest.snapshot import NO_PAST, Past, Pushed
+from rightfit_sync.ingest.snapshot import NO_PAST, Past, Pushed, Recorded
 from rightfit_sync.ingest.twins import rejoined
 from rightfit_sync.join import join
 from rightfit_sync.life import delete_conflict
@@ -40,7 +41,7 @@ def state(*changes: Change) -> Entity:
 def past(*changes: Change) -> Past:
     made = NO_PAST
     for one in changes:
-        made = made.after(one)
+        made = made.after(Recorded(one, digest(one), APPLIED) if isinstance(one, Change) else one)
     return made
 
 
@@ -232,3 +233,14 @@ def test_F08_a_row_that_an_offer_takes_out_of_sight_is_gone() -> None:
     assert held is not None
     assert shown(held) == {"crew": ["blue"]}
     assert not device.store.trunks([("item", "1")]), "it is not what it was before the offer either"
+
+
+def test_F05_F08_what_a_rewound_file_did_here_is_not_what_a_state_says_was_said_again() -> None:
+    """The digest tells: the dot was spent here on another change than the one that a lost past knew under two."""
+    other = change("a", 2, base={"a": 1}, patches={"size": {"value": 2, "base": 1, "replaces": [["a", 1]]}})
+    moved_on = change(
+        "c", 1, base={"b": 1}, patches={"name": {"value": "newer", "base": "new", "replaces": [["b", 1]]}}
+    )
+    ours = (BORN, other)
+    joined = rejoined(state(*ours), state(BORN, AGAIN, moved_on), past(*ours))
+    assert shown(joined) == {"name": ["newer"], "size": [2], "seen": [0]}

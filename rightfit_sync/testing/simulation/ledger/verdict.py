@@ -143,9 +143,12 @@ class Verdict:
     def _is_beyond_sums(self, path: str, writes: Sequence[Write]) -> bool:
         """Whether a person has settled it, or emptied it: then the last word counts, not the sum.
 
-        So it does where a screen had counted something twice, because a retry turned out to have arrived before.
+        So it does where a screen had counted something twice, because a retry turned out to have arrived before, or
+        not at all, because its author had given it up.
         """
-        again = any(one.fate == "duplicate" and path in one.values for one in self.record.writes)
+        again = any(
+            (one.fate == "duplicate" or one.was_refused) and path in one.values for one in self.record.writes
+        )
         plain = all(number(one.values[path]) is not None and one.op != "resolve" for one in writes)
         return again or not plain or _creates(writes) > 1 or len(self.touching(path)) > len(writes)
 
