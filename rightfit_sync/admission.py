@@ -93,6 +93,11 @@ def _check_patches(change: Change, kind: KindSpec) -> Outcome | None:
             return rejected("invalid_path", str(misplaced), path)
         if is_device and policy.spec.merge == "server":
             return rejected("server_field", f"only the server writes {path}: leave it out", path)
+        value = patch.value
+        is_text = policy.takes_any_text and type(value) is str and path in declared
+        if is_text and patch.base is UNSET and patch.ops is UNSET and text_problem(str(value)) is None:
+            # Most of what is ever created.
+            continue
         found = _problem(policy, path, patch)
         if found is not None:
             return found

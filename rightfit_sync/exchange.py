@@ -192,7 +192,7 @@ class Exchange:
         page, announce = response.page, self.announce
         if announce is None or page is None or response.deferred or self._is_expired or self._is_probing:
             return None
-        if not all(receipt.outcome.is_accepted for receipt in response.receipts):
+        if not (planned or page.more) or not all(one.outcome.is_accepted for one in response.receipts):
             return None
         with self._store.reading():
             following = self._core.plan_push(

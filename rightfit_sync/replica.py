@@ -455,8 +455,14 @@ def _is_shown_already(row: Row, queue: Sequence[Entry]) -> bool:
         return False
     if entity.version_vector != {change.dot.device_id: change.dot.counter} or entity.life:
         return False
-    written = WrittenDot(change.dot.device_id, change.dot.counter, change.written_at)
-    return all(len(siblings) == 1 and siblings[0].dots == [written] for siblings in entity.fields.values())
+    dots: Sequence[WrittenDot] = [WrittenDot(change.dot.device_id, change.dot.counter, change.written_at)]
+    for siblings in entity.fields.values():
+        found = siblings[0].dots
+        if len(siblings) > 1 or (found is not dots and found != dots):
+            return False
+        # Fields of one change mostly share the very list.
+        dots = found
+    return True
 
 
 def _first_name(rejected: Rejected) -> Alias:

@@ -17,6 +17,9 @@ from rightfit_sync.errors import RemoteError
 
 ALGORITHM = "HS256"
 AUDIENCE = "rightfit-sync"
+REMEMBERED_MAX = 10_000
+"""Tokens remembered as ours per process; beyond it all are forgotten, which costs a look each."""
+
 _CLAIMS = ("tenant", "sub", "device")
 
 
@@ -41,6 +44,7 @@ class Tokens:
         self._newest = next(iter(keys))
         self._valid_seconds = valid_seconds
         self._clock = clock
+        self._verified: dict[str, tuple[Identity, float]] = {}
 
     def mint(self, identity: Identity) -> Token:
         """Return a fresh token."""
@@ -60,8 +64,19 @@ class Tokens:
     def verify(self, token: str) -> Identity:
         """Return who the token speaks for.
 
-        Raises `RemoteError` (401) for any token that is not ours or is over.
+        Raises `RemoteError` (401) for any token that is not ours or is over. A token that was found to be ours stays
+        so until it is over, and is not taken apart again.
         """
+        identity, expires_at = self._verified.get(token, (None, 0.0))
+        if identity is not None and self._clock() < expires_at:
+            return identity
+        identity, expires_at = self._read(token)
+        if len(self._verified) >= REMEMBERED_MAX:
+            self._verified.clear()
+        self._verified[token] = (identity, expires_at)
+        return identity
+
+    def _read(self, token: str) -> tuple[Identity, float]:
         try:
             name = jwt.get_unverified_header(token).get("kid")
             key = self._keys.get(name) if isinstance(name, str) else None
@@ -79,7 +94,7 @@ class Tokens:
         names = [claims[claim] for claim in _CLAIMS]
         if not all(isinstance(name, str) and name for name in names) or is_authority(claims["device"]):
             raise unauthorized("the token names no device")
-        return Identity(*names)
+        return Identity(*names), float(claims["exp"])
 
 
 def unauthorized(message: str) -> RemoteError:

@@ -1,14 +1,15 @@
 """The unit of work: one transaction of one tenant.
 
-The tenant is set with `set_config(…, true)`, as a parameter and for this transaction alone, so that
+The tenant is set with `set_config(…, true)`, quoted by libpq and for this transaction alone, so that
 nothing is left on the connection when it goes back to the pool. What reads does so at one moment
 (repeatable read, read only).
 """
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
-from psycopg import errors
+from psycopg import errors, sql
+from psycopg.pq import TransactionStatus
 
 from rightfit_server.ports.storage import ContentionError, UnavailableError
 from rightfit_server.postgres.accounts_store import PostgresDevices
@@ -19,6 +20,10 @@ from rightfit_server.postgres.ingest_store import PostgresIngest
 from rightfit_server.postgres.pool import Connection, Pool, check_role
 from rightfit_server.postgres.records_store import PostgresRecords
 
+_TENANT = "; SELECT set_config('app.tenant_id', {}, true)"
+_BEGIN = sql.SQL("BEGIN" + _TENANT)
+_BEGIN_READING = sql.SQL("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY" + _TENANT)
+_IN_TRANSACTION = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 _CONTENTION = (errors.SerializationFailure, errors.DeadlockDetected)
 
 
@@ -96,14 +101,16 @@ class PostgresStorage:
     async def _transaction(self, tenant_id: str, *, is_reading: bool) -> AsyncIterator[Connection]:
         async with _translated(), self._pool.connection() as connection:
             await self._check(connection)
-            async with AsyncExitStack() as stack:
-                # The transaction begins, and learns its tenant, in one round trip.
-                async with connection.pipeline():
-                    await stack.enter_async_context(connection.transaction())
-                    if is_reading:
-                        await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                    await connection.execute("SELECT set_config('app.tenant_id', %s, true)", (tenant_id,))
+            begin = _BEGIN_READING if is_reading else _BEGIN
+            # Two statements, one round trip; such a text cannot be prepared.
+            await connection.execute(begin.format(sql.Literal(tenant_id)), prepare=False)
+            try:
                 yield connection
+                await connection.execute("COMMIT")
+            except BaseException:
+                if connection.info.transaction_status in _IN_TRANSACTION:
+                    await connection.execute("ROLLBACK")
+                raise
 
 
 @asynccontextmanager

@@ -43,9 +43,12 @@ class Policy:
     freezes_view = False
     """Whether a merge needs `base` as an ancestor that the authority had (texts): the view of a path with pending
     edits then stays on the trunk that they were made on."""
+    takes_any_text = False
+    """Whether `problem` has nothing against any text, so that it need not be asked about one."""
 
     def __init__(self, spec: FieldSpec) -> None:
         self.spec = spec
+        self.takes_any_text = type(self).problem is Policy.problem and spec.type == "str" and not spec.choices
 
     def problem(self, value: Value) -> str | None:
         """Return a sentence saying why a patch may not hold `value`, or None."""

@@ -6,6 +6,7 @@ suggestion. `on_overlap="merge"`: always one text; two inserts at one place are 
 
 from rightfit_sync import text
 from rightfit_sync.merge.policy import CONFLICT, Policy, Verdict
+from rightfit_sync.schema.spec import FieldSpec
 from rightfit_sync.values import Value
 
 
@@ -14,6 +15,10 @@ class Text(Policy):
 
     merges = True
     freezes_view = True
+
+    def __init__(self, spec: FieldSpec) -> None:
+        super().__init__(spec)
+        self.takes_any_text = True
 
     def problem(self, value: Value) -> str | None:
         """Return why `value` is no text, or None."""

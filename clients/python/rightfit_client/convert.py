@@ -60,10 +60,11 @@ def to_column(spec: FieldSpec) -> Callable[[Value], Column]:
     """Return the function from a field's JSON value to its column."""
     if spec.merge in CONTAINERS or spec.type not in (*_PLAIN, "bool", "bytes"):
         return _json_column
-    return _bytes_column if spec.type == "bytes" else _plain_column
+    return _bytes_column if spec.type == "bytes" else plain_column
 
 
-def _plain_column(value: Value) -> Column:
+def plain_column(value: Value) -> Column:
+    """Return the column of a value whose type is a column's own; of any other, its JSON."""
     return value if value is None or isinstance(value, _SCALARS) else _json_column(value)
 
 
@@ -73,7 +74,7 @@ def _json_column(value: Value) -> Column:
 
 def _bytes_column(value: Value) -> Column:
     if not isinstance(value, str):
-        return _plain_column(value)
+        return plain_column(value)
     try:
         return b64decode(value, validate=True)
     except Base64Error:
@@ -173,7 +174,7 @@ def to_param(given: object) -> Column:
     """Return the parameter of a query as its column has it: a date as text, bytes as they are."""
     if isinstance(given, bytes | bytearray | memoryview):
         return bytes(given)
-    return _plain_column(_json_value(given))
+    return plain_column(_json_value(given))
 
 
 def wanted_values(kind_name: str, kind: KindSpec, given: Mapping[str, object]) -> dict[str, Value]:

@@ -33,7 +33,9 @@ from rightfit_client.sqlite import sqlite3
 PREFIX: Final = "rightfit_"
 _FORMAT_WITH_CHECKSUMS: Final = 2
 
-_ANSWERED: Final = "CREATE INDEX IF NOT EXISTS rightfit_outbox_answered ON rightfit_outbox (position) WHERE NOT pending"
+_ANSWERED: Final = (
+    "CREATE INDEX IF NOT EXISTS rightfit_outbox_answered ON rightfit_outbox (position) WHERE NOT pending"
+)
 _TABLES = (
     """CREATE TABLE rightfit_meta (
         name TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID""",

@@ -53,7 +53,7 @@ def _by_key(columns: str, table: str, order: str = "") -> _ByKey:
 
 
 _TRUNKS = _by_key("t.row, t.crc", "rightfit_trunk")
-_ENTRIES = _by_key("t.entry, t.crc", "rightfit_outbox", " ORDER BY t.position")
+_ENTRIES = _by_key("t.entry, t.crc, t.position", "rightfit_outbox", " ORDER BY t.position")
 _LOST = _by_key("t.kind, t.entity_id, t.device_id, t.counter", "rightfit_lost")
 
 _PUT_TRUNK = """INSERT INTO rightfit_trunk (kind, entity_id, seq, tags, row, crc)
@@ -61,11 +61,11 @@ _PUT_TRUNK = """INSERT INTO rightfit_trunk (kind, entity_id, seq, tags, row, crc
     seq = excluded.seq, tags = excluded.tags, row = excluded.row, crc = excluded.crc"""
 _PUT_REJECTED = """INSERT INTO rightfit_rejected (device_id, counter, rejected, crc) VALUES (?, ?, ?, ?)
     ON CONFLICT (device_id, counter) DO UPDATE SET rejected = excluded.rejected, crc = excluded.crc"""
-_PENDING = """SELECT position, entry, crc FROM rightfit_outbox WHERE position > ? AND pending
+_PENDING = """SELECT entry, crc, position FROM rightfit_outbox WHERE position > ? AND pending
     ORDER BY position LIMIT ?"""
 _CONFLICTS = """SELECT conflict FROM rightfit_conflict
     WHERE kind = ifnull(?, kind) AND entity_id = ifnull(?, entity_id) ORDER BY kind, entity_id, path, reason"""
-_BY_DOT = f"""SELECT t.entry, t.crc FROM {_WANTED} rightfit_outbox AS t
+_BY_DOT = f"""SELECT t.entry, t.crc, t.position FROM {_WANTED} rightfit_outbox AS t
     WHERE t.device_id = wanted.value ->> 0 AND t.counter = wanted.value ->> 1 ORDER BY t.position"""  # noqa: S608
 
 
@@ -80,7 +80,8 @@ class SqliteStore:
         self._state: ReplicaState | None = None
         self._rows: dict[Key, Row | None] = {}
         self._known: dict[bytes, Entry] = {}
-        self._read: set[Dot] = set()
+        self._read: dict[Dot, int] = {}
+        self._queues: dict[Key, list[Entry]] = {}
         self._unwritten = Unwritten()
         self._counter_written: int | None = None
         self._has_lost: bool | None = None
@@ -102,6 +103,7 @@ class SqliteStore:
             self._state = self._has_lost = None
         self._rows.clear()
         self._read.clear()
+        self._queues.clear()
         self._unwritten.clear()
         self._counter_written = None
 
@@ -204,21 +206,28 @@ class SqliteStore:
 
     def entries(self, keys: Collection[Key]) -> Mapping[Key, Sequence[Entry]]:
         """Return the outbox entries of those `keys` that have some, in outbox order."""
-        found: dict[Key, list[Entry]] = {}
         if not self._unwritten.keys.isdisjoint(keys):
             self.unit.flush()
-        if len(keys) > 1 and self._is_empty("rightfit_outbox"):
+        known, replaced = self._queues, self._unwritten.replaced
+        unknown = [key for key in keys if key not in known]
+        found: dict[Key, list[Entry]] = {}
+        if len(unknown) == 1 or (unknown and not self._is_empty("rightfit_outbox")):
+            for entry in self._read_entries(self._keyed(_ENTRIES, unknown)):
+                found.setdefault((entry.change.kind, entry.change.entity_id), []).append(entry)
+        if self.unit.is_open:
+            known.update({key: found.get(key, []) for key in unknown})
+            found = {key: queue for key in keys if (queue := known[key])}
+        if not replaced:
             return found
-        for entry in self._read_entries(self._keyed(_ENTRIES, keys)):
-            found.setdefault((entry.change.kind, entry.change.entity_id), []).append(entry)
-        return found
+        return {
+            key: [replaced.get(entry.change.dot, entry) for entry in queue] for key, queue in found.items()
+        }
 
     def _read_entries(self, rows: Iterable[Sequence[Column]]) -> list[Entry]:
-        replaced = self._unwritten.replaced
-        entries = [self._read_entry(_genuine(blob, crc)) for blob, crc in rows]
-        return [replaced.get(entry.change.dot, entry) for entry in entries] if replaced else entries
+        """Return the entries of rows of `entry, crc, position` as the tables have them."""
+        return [self._read_entry(_genuine(blob, crc), position) for blob, crc, position in rows]
 
-    def _read_entry(self, blob: bytes) -> Entry:
+    def _read_entry(self, blob: bytes, position: Column) -> Entry:
         """Return the entry in `blob`: a sync meets the same ones again and again."""
         known = self._known.get(blob)
         if known is None:
@@ -226,8 +235,8 @@ class SqliteStore:
             if len(self._known) >= _ENTRIES_REMEMBERED_MAX:
                 self._known.clear()
             self._known[blob] = known
-        if self.unit.is_open:
-            self._read.add(known.change.dot)
+        if self.unit.is_open and isinstance(position, int):
+            self._read[known.change.dot] = position
         return known
 
     def _encoded(self, record: Entry | Rejected) -> tuple[bytes, int]:
@@ -239,31 +248,45 @@ class SqliteStore:
         last: Column = 0
         limit = _ENTRIES_AT_FIRST
         while found := self._all(_PENDING, (last, limit)):
-            last = found[-1][0]
+            last = found[-1][2]
             limit = _ENTRIES_AT_ONCE
-            entries = self._read_entries(row[1:] for row in found)
+            entries = self._read_entries(found)
             if not all(entry.is_pending for entry in entries):
                 raise damaged("an edit that was answered is marked as pending")
             yield from entries
 
     def acknowledged(self) -> Sequence[Entry]:
         """Return the acknowledged outbox entries, in outbox order."""
-        sql = "SELECT entry, crc FROM rightfit_outbox WHERE NOT pending ORDER BY position"
-        entries = self._read_entries(self._all(sql))
+        if self._unwritten.appended:
+            self.unit.flush()
+        sql = "SELECT entry, crc, position FROM rightfit_outbox WHERE NOT pending ORDER BY position"
+        entries = self._read_entries(self._as_written(sql))
         if any(entry.is_pending for entry in entries):
             raise damaged("a pending edit is marked as answered")
-        return entries
+        replaced = self._unwritten.replaced
+        if not replaced:
+            return entries
+        both = {entry.change.dot: entry for entry in entries} | replaced
+        answered = [entry for entry in both.values() if not entry.is_pending]
+        return sorted(answered, key=lambda entry: self._read[entry.change.dot])
 
     def entries_by_dot(self, dots: Collection[Dot]) -> Sequence[Entry]:
         """Return those outbox entries that have one of these `dots`, in outbox order."""
         if self._unwritten.appended:
             self.unit.flush()
-        return self._read_entries(self._as_written(_BY_DOT, (as_json(dots),))) if dots else []
+        if not dots:
+            return []
+        replaced = self._unwritten.replaced
+        found = self._read_entries(self._as_written(_BY_DOT, (as_json(dots),)))
+        return [replaced.get(entry.change.dot, entry) for entry in found] if replaced else found
 
     def put_entry(self, entry: Entry) -> None:
         """Append an entry, or replace the one with its dot in place."""
         with self.transaction():
-            self._unwritten.put(entry, is_there=entry.change.dot in self._read)
+            is_there = entry.change.dot in self._read
+            if not is_there:
+                self._queues.clear()
+            self._unwritten.put(entry, is_there=is_there)
             self._put_off(is_edit=entry.is_pending)
 
     def _put_off(self, *, is_edit: bool = False) -> None:
@@ -276,7 +299,9 @@ class SqliteStore:
         """Remove entries."""
         with self.transaction():
             self._unwritten.drop(dots)
-            self._read.difference_update(dots)
+            self._queues.clear()
+            for dot in dots:
+                self._read.pop(dot, None)
             sql = "DELETE FROM rightfit_outbox WHERE device_id = ? AND counter = ?"
             self._connection.executemany(sql, [(dot.device_id, dot.counter) for dot in dots])
 

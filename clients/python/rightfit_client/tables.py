@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sqlite_utils import Database
 
-from rightfit_client.convert import Column, column_type, empty_column, from_column, to_column
+from rightfit_client.convert import Column, column_type, empty_column, from_column, plain_column, to_column
 from rightfit_client.errors import OpenError
 from rightfit_client.layout import PREFIX
 from rightfit_client.query import RawRow, quoted
@@ -68,8 +68,11 @@ class ViewTable:
                 is_plain = False
                 continue
             value = siblings[0].value if len(siblings) == 1 else shown(siblings).value
-            # Texts and numbers are most of it, and are their own columns nearly everywhere.
-            row[place[0]] = row[place[0]] if value is None else place[1](value)
+            number, convert = place
+            if type(value) is str and convert is plain_column:
+                row[number] = value
+            elif value is not None:
+                row[number] = convert(value)
         if not is_plain:
             self._put_assembled(row, values(entity, self.kind))
         return row
