@@ -58,7 +58,7 @@ class Recorded(msgspec.Struct, frozen=True, gc=False):
 
 
 class Past(msgspec.Struct, frozen=True):
-    """What an entity is made of: the digests of its `applied` changes, the version vectors of the states `joined` to it.
+    """What an entity is made of: digests of its `applied` changes, version vectors of the states `joined` to it.
 
     A version vector alone cannot tell, once a past was lost: a dot below its counter may have come to nothing in this
     past and to something in that. `said_again` are those of the changes that had other dots before, by those.

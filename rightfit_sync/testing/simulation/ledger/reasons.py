@@ -48,6 +48,12 @@ class Reasons:
             return any(not one.is_alive and one.code != "transaction_rejected" for one in mates)
         if write.code == "unknown_entity":
             return self._is_out_of_sight(write) or self._never_was(write.key)
+        if write.code == "id_taken":
+            # A real server tells who makes a record of another's that is out of sight no more than that.
+            record = self._ledger.record(write.key)
+            return write.op == "create" and any(
+                one.op == "create" and one is not write for one in record.writes
+            )
         if write.code == "collected":
             return self._ledger.record(write.key).was_purged
         if write.code == "invariant":

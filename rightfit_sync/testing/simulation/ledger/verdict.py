@@ -219,7 +219,12 @@ class Verdict:
             return [] if not self.found.is_deleted else ["it is deleted, and nobody deleted it"]
         current = [one for one in life if not any(_outlived(one, other) for other in life)]
         deletes = [one for one in current if one.op == "delete"]
-        unseen = self._unseen_by(deletes) if deletes else []
+        # What an earlier delete had seen counts as long as nobody took that back: a later one may have seen less, since
+        # a text stood still on its screen.
+        standing = [
+            one for one in life if one.op == "delete" and not any(_takes_back(one, it) for it in life)
+        ]
+        unseen = self._unseen_by(standing) if deletes else []
         disputed = bool(deletes) and (len(deletes) < len(current) or bool(unseen))
         self.states["in conflict" if disputed else "visible"] += len(current)
         self.states["superseded"] += len(life) - len(current)
@@ -263,6 +268,10 @@ class Verdict:
         if write.values[path] is None and self._rules.of(self.key[0], path).word == "set":
             return False
         return not any(other.saw(write, path) for other in self.touching(path))
+
+
+def _takes_back(delete: Write, other: Write) -> bool:
+    return other.op == "restore" and _outlived(delete, other)
 
 
 def _outlived(write: Write, other: Write) -> bool:
