@@ -123,8 +123,8 @@ def _is_alike(native: Entity, other: Entity, named: Named, past: Past) -> bool:
     if native.lacks(first) or not includes(native.version_vector, first):
         return False
     left, right = _said(native, first), _said(other, named.dot)
-    common = left.keys() & right.keys()
-    return bool(common) and all(same(left[path], right[path]) for path in common)
+    is_seen = first in native.shown_dots
+    return is_seen and all(same(left[path], right[path]) for path in left.keys() & right.keys())
 
 
 def _said(entity: Entity, dot: Dot) -> dict[str, Value]:
