@@ -123,8 +123,9 @@ def _is_alike(native: Entity, other: Entity, named: Named, past: Past) -> bool:
     if native.lacks(first) or not includes(native.version_vector, first):
         return False
     left, right = _said(native, first), _said(other, named.dot)
-    is_seen = first in native.shown_dots
-    return is_seen and all(same(left[path], right[path]) for path in left.keys() & right.keys())
+    # It was spent on this very entity: it is shown, or the last that the vector has of its device.
+    is_here = first in native.shown_dots or native.version_vector[first.device_id] == first.counter
+    return is_here and all(same(left[path], right[path]) for path in left.keys() & right.keys())
 
 
 def _said(entity: Entity, dot: Dot) -> dict[str, Value]:

@@ -53,6 +53,6 @@ def _standing(phone: Phone, ledger: Ledger) -> Iterator[tuple[tuple[Key, str], T
             continue
         refused = sum(one.was_refused for one in mine)
         for path in {path for write in writes for path in write.texts}:
-            waiting = [write.number for write in writes if path in write.texts]
+            waiting = [one.number for one in mine if screen.own & one.bit and one.touches(path)]
             shown = [sibling.value for sibling in entity.fields.get(path, ())]
             yield (key, path), Text(waiting, refused, shown)
