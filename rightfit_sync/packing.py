@@ -2,11 +2,13 @@
 
 ::
 
-    row = [step, state, seal, tags, orphans, suggestions]
+    row  = [step, state, seal, tags, orphans, suggestions]
+    page = {cursor, tags, rows, seals, ...}        as `feed.Page` otherwise
 
-`step` is how far the sequence number is beyond that of the row before it in its page (of a row alone: beyond 0); `tags`
-is null where they are all those of the page. The authority sends a state as it is stored, and a replica keeps it so:
-neither takes it apart for that.
+`step` is how far the sequence number is beyond that of the row before it in its page (of a row alone: beyond 0);
+`tags` is null where they are all those of the page. The `seals` of a page follow each other in one blob, and `seal` is
+empty: being random, they would spoil the compression of the words around them. The authority sends a state as it is
+stored, and a replica keeps it so: neither takes it apart for that.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,11 +36,13 @@ class PackedPage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     cursor: str
     tags: Sequence[str]
     rows: Sequence[PackedRow] = ()
+    seals: bytes = b""
     evicted: Sequence[Evicted] = ()
     more: bool = False
     remaining: int = 0
 
 
+SEAL_BYTES = 16
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(PackedRow).decode
 _decode_of_before = msgspec.msgpack.Decoder(Row).decode
@@ -58,14 +62,22 @@ def decode_row(content: bytes) -> Row:
     """Return the row in `content`, also of a file of before; raises `msgspec.MsgspecError` where it is none."""
     if content and content[0] < _FIRST_OF_A_LIST:
         return _decode_of_before(content)
-    return _row(_decode(content), 0, ())
+    packed = _decode(content)
+    return _row(packed, 0, (), packed.seal)
 
 
 def packed_page(page: Page) -> PackedPage:
     """Return `page` as it travels."""
-    return PackedPage(
-        page.cursor, page.tags, packed_rows(page.rows, page.tags), page.evicted, page.more, page.remaining
-    )
+    rows, seals = apart(packed_rows(page.rows, page.tags))
+    return PackedPage(page.cursor, page.tags, rows, seals, page.evicted, page.more, page.remaining)
+
+
+def apart(rows: Sequence[PackedRow]) -> tuple[Sequence[PackedRow], bytes]:
+    """Return `rows` without their seals, and these; as they are where one has none."""
+    if any(len(row.seal) != SEAL_BYTES for row in rows):
+        return rows, b""
+    bare = [PackedRow(row.step, row.state, b"", row.tags, row.orphans, row.suggestions) for row in rows]
+    return bare, b"".join([row.seal for row in rows])
 
 
 def packed_rows(rows: Iterable[Row], page_tags: Sequence[str]) -> list[PackedRow]:
@@ -83,16 +95,20 @@ def packed_rows(rows: Iterable[Row], page_tags: Sequence[str]) -> list[PackedRow
 
 def page_of(packed: PackedPage) -> Page:
     """Return the page that `packed` is; raises `msgspec.MsgspecError` where a row is none."""
-    rows = rows_of(packed.rows, packed.tags)
+    seals = packed.seals
+    if seals and len(seals) != SEAL_BYTES * len(packed.rows):
+        raise msgspec.ValidationError("a page has one seal for each of its rows, or none")
+    rows = rows_of(packed.rows, packed.tags, seals)
     return Page(packed.cursor, packed.tags, rows, packed.evicted, packed.more, packed.remaining)
 
 
-def rows_of(packed: Iterable[PackedRow], page_tags: Sequence[str]) -> list[Row]:
-    """Return the rows of a page for a subject with `page_tags`."""
+def rows_of(packed: Iterable[PackedRow], page_tags: Sequence[str], seals: bytes = b"") -> list[Row]:
+    """Return the rows of a page for a subject with `page_tags`; `seals` are theirs where they are apart."""
     rows: list[Row] = []
     seq = 0
-    for one in packed:
-        rows.append(_row(one, seq, page_tags))
+    for number, one in enumerate(packed):
+        start = number * SEAL_BYTES
+        rows.append(_row(one, seq, page_tags, seals[start : start + SEAL_BYTES] if seals else one.seal))
         seq += one.step
     return rows
 
@@ -103,14 +119,14 @@ def state_of(row: Row) -> bytes:
     return state if isinstance(state, bytes) else encode_state(row.entity)
 
 
-def _row(packed: PackedRow, former_seq: int, page_tags: Sequence[str]) -> Row:
+def _row(packed: PackedRow, former_seq: int, page_tags: Sequence[str], seal: bytes) -> Row:
     row = Row(
         former_seq + packed.step,
         decode_state(packed.state),
         page_tags if packed.tags is None else packed.tags or (),
         packed.orphans or (),
         packed.suggestions,
-        packed.seal,
+        seal,
     )
     row.__dict__[_STATE] = packed.state
     return row

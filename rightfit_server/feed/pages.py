@@ -32,7 +32,7 @@ from rightfit_server.ports.storage import FeedRow, FeedTransaction, Identity, St
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.feed import GENESIS, Evicted, cut
 from rightfit_sync.limits import ROWS_PER_PAGE_MAX
-from rightfit_sync.packing import PackedPage, PackedRow
+from rightfit_sync.packing import PackedPage, PackedRow, apart
 from rightfit_sync.wire.cursor import Cursor
 
 
@@ -180,10 +180,12 @@ class _Cutter:
         if not piece.is_last:
             visible += await self._companions(place, piece, visible)
             remaining = await self._transaction.count_after(piece.cursor.seq)
+        rows, seals = apart(self._rows.rows(visible, tags, self._tenant_id))
         return PackedPage(
             cursor="",
             tags=sorted(tags),
-            rows=self._rows.rows(visible, tags, self._tenant_id),
+            rows=rows,
+            seals=seals,
             evicted=gone,
             more=not piece.is_last and (remaining > 0 or self._is_behind(piece.cursor, position.head)),
             remaining=remaining,

@@ -119,9 +119,9 @@ def _finite_number(digits: str) -> float:
     return number
 
 
-def compress(body: bytes) -> bytes:
+def compress(body: bytes, level: int = 3) -> bytes:
     """Return `body` compressed with zstd; needs the `zstandard` package."""
-    compressed = import_module("zstandard").ZstdCompressor(level=3).compress(body)
+    compressed = import_module("zstandard").ZstdCompressor(level=level).compress(body)
     return bytes(compressed)
 
 

@@ -10,9 +10,10 @@ Source: docs/explanation/semantics.md, section 8.
 import hmac
 
 from rightfit_sync.digests import canonical_state
+from rightfit_sync.packing import SEAL_BYTES
 from rightfit_sync.records import Entity
 
-SEAL_BYTES = 16
+__all__ = ["SEAL_BYTES", "is_genuine", "seal", "seal_state"]
 
 
 def seal(entity: Entity, key: bytes, tenant_id: str) -> bytes:

@@ -192,3 +192,30 @@ def test_B01_messagepack_may_carry_a_nan_and_apply_refuses_it() -> None:
     request = SyncRequest(1, 1, [Pushed(Change(Dot("a", 1), "k", "1", "create", {}, patches), "d")])
     read = decode(encode(request), MSGPACK, SyncRequest)
     assert math.isnan(float(str(read.changes[0].change.patches["f"].value)))
+
+
+def sealed(*seals: bytes) -> SyncResponse:
+    entities = [
+        Entity("k", f"{number}", {"a": number}, {"f": [Sibling(1, [WrittenDot("a", number, 0)])]})
+        for number in range(1, len(seals) + 1)
+    ]
+    rows = [
+        Row(number, entity, ["t"], seal=one)
+        for number, (entity, one) in enumerate(zip(entities, seals, strict=True), 1)
+    ]
+    return SyncResponse(1, 1, "e1", ["k"], page=Page("c", ["t"], rows))
+
+
+@pytest.mark.parametrize("seals", [(b"s" * 16, b"t" * 16), (b"s" * 16, b""), (b"short", b"t" * 16), ()])
+def test_each_row_of_a_page_keeps_its_own_seal(seals: tuple[bytes, ...]) -> None:
+    response = sealed(*seals)
+    for content_type in (MSGPACK, JSON):
+        assert decode(encode(response, content_type), content_type, SyncResponse) == response
+
+
+def test_a_page_whose_seals_do_not_fit_its_rows_is_refused() -> None:
+    body = msgspec.msgpack.decode(encode(sealed(b"s" * 16, b"t" * 16)))
+    body["page"]["seals"] += b"u"
+    with pytest.raises(RemoteError) as refused:
+        decode(msgspec.msgpack.encode(body), MSGPACK, SyncResponse)
+    assert refused.value.code == "invalid_message"
