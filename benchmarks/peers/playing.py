@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+import psutil
 
 from benchmarks.peers.roster import HERE, Peer
 from benchmarks.peers.servers import ServerError, serving
@@ -80,9 +81,16 @@ def _client(command: Sequence[str], seconds_max: float) -> tuple[list[bytes], st
 
 def _end(process: subprocess.Popen[bytes]) -> bytes:
     """End a client that takes too long: as Ctrl-C does, so that it can end what it started, then for good."""
+    started = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
     try:
-        return process.communicate(timeout=END_SECONDS_MAX)[0]
+        said = process.communicate(timeout=END_SECONDS_MAX)[0]
     except subprocess.TimeoutExpired:
         process.kill()
-        return process.communicate()[0]
+        said = process.communicate()[0]
+    left = [one for one in started if one.is_running()]
+    for one in left:
+        one.terminate()
+    for one in psutil.wait_procs(left, timeout=END_SECONDS_MAX)[1]:
+        one.kill()
+    return said

@@ -13,7 +13,7 @@ from rightfit_server.embedded.postgres import start_postgres
 
 KINTO = HERE.parent.parent / "build" / "peers" / "kinto" / "bin" / "kinto"
 START_SECONDS_MAX = 60.0
-END_SECONDS_MAX = 10.0
+END_SECONDS_MAX = 5.0
 
 
 class ServerError(Exception):
