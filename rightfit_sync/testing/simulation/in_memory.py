@@ -228,6 +228,10 @@ class InMemoryAuthority:
 
     def _permit(self, subject: str, entity: Entity | None, change: Change) -> Outcome | None:
         if entity is not None and not self._sees(subject, entity):
+            if change.op == "create":
+                return rejected(
+                    "id_taken", f"{change.entity_id} cannot be used for this: make it with a new id"
+                )
             return rejected(
                 "unknown_entity", f"{change.kind} {change.entity_id} does not exist here: create it first"
             )
