@@ -37,8 +37,6 @@ from rightfit_sync.testing.simulation.ports import (
 from rightfit_sync.values import Value
 
 _DAMAGE = "damaged"
-_UNMARKED = ("0", "4")
-"""Tokens of phones that keep no marker outside of backups end so: others tell an older copy when they open it."""
 
 
 class InMemoryDevice:
@@ -52,8 +50,11 @@ class InMemoryDevice:
         clock: Clock,
         fresh_id: FreshId,
         rows_max: int,
+        *,
+        has_marker: bool,
         store: FailingStore | None = None,
     ) -> None:
+        self._has_marker = has_marker
         self._store = store or FailingStore(ReplicaState(token, subject))
         self._subject = subject
         self._device = MemoryDevice(
@@ -187,13 +188,14 @@ class InMemoryDevice:
         """Return another device with a copy of the disk."""
         store = FailingStore.holding(self._store)
         rows_max = self._device.rows_max
-        twin = InMemoryDevice(self.token, self.schema, self._subject, clock, fresh_id, rows_max, store)
+        facts = (self.token, self.schema, self._subject, clock, fresh_id, rows_max)
+        twin = InMemoryDevice(*facts, has_marker=self._has_marker, store=store)
         twin.look_at_marker()
         return twin
 
     def look_at_marker(self) -> None:
         """Compare the disk, just replaced, with the marker that some phones keep outside of it: it is an older copy."""
-        if not self.token.endswith(_UNMARKED):
+        if self._has_marker:
             self._device.core.take_new_id()
 
     def damage(self, key: Key, *, is_lost: bool) -> bool:
@@ -327,10 +329,17 @@ class InMemoryPorts:
 
     @staticmethod
     def device(
-        token: str, schema: Schema, subject: str, clock: Clock, fresh_id: FreshId, rows_max: int
+        token: str,
+        schema: Schema,
+        subject: str,
+        clock: Clock,
+        fresh_id: FreshId,
+        rows_max: int,
+        *,
+        has_marker: bool,
     ) -> InMemoryDevice:
         """Make a device."""
-        return InMemoryDevice(token, schema, subject, clock, fresh_id, rows_max)
+        return InMemoryDevice(token, schema, subject, clock, fresh_id, rows_max, has_marker=has_marker)
 
     @staticmethod
     def authority(schema: Schema, authorize: Authorize) -> InMemoryAuthority:

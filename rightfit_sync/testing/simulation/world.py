@@ -40,6 +40,9 @@ from rightfit_sync.values import Value
 _BEGINNING = 1_760_000_000_000
 _OPERATION_MS = 1_000
 
+UNMARKED_EVERY = 2
+"""Every so-manieth phone keeps no marker outside of its backups, unless the server is restored in its world."""
+
 
 class Stray(NamedTuple):
     """A request that is still on the wire, after its sender has given up waiting."""
@@ -53,9 +56,20 @@ class Ports(Protocol):
     """Where devices and authorities come from."""
 
     def device(
-        self, token: str, schema: Schema, subject: str, clock: Clock, fresh_id: FreshId, rows_max: int
+        self,
+        token: str,
+        schema: Schema,
+        subject: str,
+        clock: Clock,
+        fresh_id: FreshId,
+        rows_max: int,
+        *,
+        has_marker: bool,
     ) -> SimulatedDevice:
-        """Make a device, which asks for `rows_max` rows at once."""
+        """Make a device, which asks for `rows_max` rows at once.
+
+        `has_marker`: it keeps a marker outside of what its backups cover, and knows an older copy when it opens one.
+        """
 
     def authority(self, schema: Schema, authorize: Authorize) -> SimulatedAuthority:
         """Make an authority."""
@@ -106,7 +120,12 @@ class World:
         clock = PhoneClock(self.tick, planned.clock)
         schema = self.old_schema if planned.is_old and place else self.scenario.schema
         self.authority.register(token, subject)
-        device = ports.device(token, schema, subject, clock, self.fresh_ids(name, token), planned.rows_max)
+        fresh_id = self.fresh_ids(name, token)
+        # The server alone tells a copied file from the original; where it may be restored, too, markers are needed.
+        has_marker = place % UNMARKED_EVERY > 0 or any(op.name == "F08" for op in self.plan.ops)
+        device = ports.device(
+            token, schema, subject, clock, fresh_id, planned.rows_max, has_marker=has_marker
+        )
         return Phone(name, device, subject, clock)
 
     def fresh_ids(self, name: str, token: str) -> FreshId:

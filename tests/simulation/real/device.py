@@ -1,7 +1,7 @@
 """A simulated phone on a real replica file: the SDK's own opening, store, session, doctor and schema upgrade.
 
-Every second phone keeps a marker outside of what its backups cover; the others find out from the authority that an
-older copy was put back. Device ids and clocks come from the world, so that one seed tells one story.
+Most phones keep a marker outside of what their backups cover; the others find out from the authority that an older copy
+was put back. Device ids and clocks come from the world, so that one seed tells one story.
 """
 
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence

@@ -26,10 +26,17 @@ class RealPorts:
         return self._authority
 
     def device(
-        self, token: str, schema: Schema, subject: str, clock: Clock, fresh_id: FreshId, rows_max: int
+        self,
+        token: str,
+        schema: Schema,
+        subject: str,
+        clock: Clock,
+        fresh_id: FreshId,
+        rows_max: int,
+        *,
+        has_marker: bool,
     ) -> RealDevice:
-        """Make a device, with a file of its own; every second one keeps a marker."""
-        has_marker = len(self._devices) % 2 == 1
+        """Make a device, with a file of its own."""
         home = self._folder / token
         device = RealDevice(
             home, token, schema, subject, clock, fresh_id, rows_max=rows_max, has_marker=has_marker
