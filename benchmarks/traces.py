@@ -99,7 +99,7 @@ class Copy:
 
 
 def replay(trace: Trace) -> dict[str, float]:
-    """Return the processor's seconds for the whole replay, and of the authority's `apply` alone, over all transactions."""
+    """Return the processor's seconds of the whole replay, and of the authority's `apply` alone."""
     birth = changes.create("note", "1", {"body": ""}, Stamp(Dot("birth", 1), 0), SCHEMA)
     start = process_time()
     replicas = (Copy(birth), Copy(birth))
