@@ -29,9 +29,9 @@ def main() -> None:
     screen.print(f"{len(results)} results, drawn in {path}")
 
 
-def kept() -> list[Result]:
-    """Return all whole results, oldest first, each once."""
-    files: list[Path] = [*HISTORY.glob("2*.json"), *FOLDER.glob("2*.json")]
+def kept(*folders: Path) -> list[Result]:
+    """Return the whole results in these folders (by default in both), oldest first, each once."""
+    files = [file for folder in folders or (HISTORY, FOLDER) for file in folder.glob("2*.json")]
     found = {one.time + one.commit: one for one in map(read, files) if one.records >= RECORDS_MIN}
     return sorted(found.values(), key=lambda one: one.time)
 

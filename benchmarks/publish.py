@@ -32,7 +32,7 @@ def main() -> None:
     HISTORY.mkdir(exist_ok=True)
     for file in FOLDER.glob(f"2*-{found.commit}.json"):
         shutil.copy(file, HISTORY)
-    results = plot.kept()
+    results = plot.kept(HISTORY)
     write(PAGE.with_name("performance-over-time.svg"), [plot.chart(goal, results) for goal in GOALS])
     console().print(f"{PAGE.name} shows {found.commit}")
 
