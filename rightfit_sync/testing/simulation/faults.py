@@ -119,7 +119,7 @@ def older_copy(world: World, phone: Phone, random: Random) -> None:
     if phone.backup is None or roll < 0.2:
         for one in world.phones:
             if one is phone or one.backup is None:
-                _back_up(world, one)
+                back_up(world, one)
         return
     if roll < 0.7:
         _put_back(world, phone)
@@ -127,7 +127,8 @@ def older_copy(world: World, phone: Phone, random: Random) -> None:
         _clone(world, phone, random)
 
 
-def _back_up(world: World, phone: Phone) -> None:
+def back_up(world: World, phone: Phone) -> None:
+    """Keep a copy of the phone's disk, with what its screen shows."""
     retried = {name: write for name, write in world.retried.items() if name[0] == phone.name}
     phone.backup = (phone.device.backup(), world.ledger.screen_copy(phone.name), retried, phone.is_broken)
 

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from random import Random
 
 from rightfit_sync.testing.simulation.ending import check, finish, start
-from rightfit_sync.testing.simulation.faults import FAULTS
+from rightfit_sync.testing.simulation.faults import FAULTS, back_up
 from rightfit_sync.testing.simulation.in_memory import InMemoryPorts
 from rightfit_sync.testing.simulation.people import act, type_on
 from rightfit_sync.testing.simulation.report import Result
@@ -58,6 +58,9 @@ def run(
 
 def _play(world: World, ops: Collection[Op]) -> None:
     start(world)
+    for phone in world.phones:
+        # The day it was set up: whoever puts that back later spends dots again that others have long seen.
+        back_up(world, phone)
     for op in ops:
         carry_out(world, op)
     finish(world)
