@@ -193,17 +193,25 @@ class Verdict:
     def _invented(
         self, path: str, writes: Sequence[Write], kept: Sequence[str], there: set[str]
     ) -> Iterator[str]:
+        typed = [one.texts[path] for one in writes if path in one.texts]
+        # Another try says once more what others may have built on, also where it turns out to have arrived before.
+        tries = [one.texts[path] for one in self.record.writes if path in one.texts]
+        anew = {mark for one in tries for mark in one.may_add}
         doubled = [
-            mark for text in kept for mark, times in Counter(text).items() if times > 1 and mark != " "
+            mark
+            for text in kept
+            for mark, times in Counter(text).items()
+            if times > 1 and mark not in anew | {" "}
         ]
         if doubled:
             yield f"{path}: {doubled} are doubled in {kept}"
-        typed = [one.texts[path] for one in writes if path in one.texts]
-        known = {mark for one in typed for mark in (*one.added, *one.may_add)}
+        known = anew.union(*(one.added for one in typed))
         unknown = there - known
         if unknown:
             yield f"{path}: nobody typed {sorted(unknown)} of {kept}"
-        back = {mark for one in typed for mark in one.brought_back}
+        # What was refused once, and came in late, meets a text from which somebody has taken it meanwhile.
+        late = (one.texts[path].added for one in writes if one.was_refused and path in one.texts)
+        back = {mark for one in typed for mark in one.brought_back}.union(*late)
         if len(kept) == 1:
             # Who settles a conflict takes a whole text away, with what somebody else goes on from unseen.
             for write in (one for one in writes if one.op != "resolve"):
