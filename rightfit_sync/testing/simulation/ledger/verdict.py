@@ -168,7 +168,9 @@ class Verdict:
         for one in writes:
             removed |= one.seen if one.values[path] is None else 0
         there = [add for add in adds if not add.bit & removed]
-        if bool(there) != (path in self.found.fields):
+        # Who had taken it away, and was refused, did not see the first one when taking a second one away.
+        is_blind = any(one.was_refused and one.values.get(path, True) is None for one in self.record.writes)
+        if bool(there) != (path in self.found.fields) and not is_blind:
             yield f"{path} is {'gone' if there else 'there'}: {_listed(writes)}"
         self.states["visible"] += len(there) + len(writes) - len(adds)
         self.states["superseded"] += len(adds) - len(there)
