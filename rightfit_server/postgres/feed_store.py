@@ -25,10 +25,7 @@ _ROWS_AFTER = (
     FROM app.entities e
     WHERE e.seq > %(seq)s AND (
         e.audience && %(tags)s::text[]
-        OR (e.lost_tags <> '{{}}' AND EXISTS (
-            SELECT FROM jsonb_each(e.lost_tags) l
-            WHERE l.key = ANY (%(tags)s::text[]) AND l.value::bigint > %(seq)s
-        ))
+        OR (e.lost_tags <> '{{}}' AND e.lost_tags ?| %(tags)s::text[])
     )
     ORDER BY e.seq LIMIT %(limit)s
 """)
@@ -78,7 +75,11 @@ class PostgresFeed:
         return await read_chains(self._connection, seqs)
 
     async def rows_after(self, seq: int, tags: Collection[str], limit: int) -> list[FeedRow]:
-        """Return rows that concern the subject, in order: visible, or gone from its sight after `seq`."""
+        """Return rows after `seq` that concern the subject, in order: visible, or gone from its sight.
+
+        Whenever they went: what was lost before `seq`, and changed since by others, may not have been told yet, because
+        the page that told of that change was cut before the place where the row stands now.
+        """
         parameters = {"seq": seq, "tags": sorted(tags), "limit": limit}
         return await self._rows(_ROWS_AFTER, parameters)
 
