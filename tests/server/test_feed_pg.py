@@ -98,6 +98,25 @@ async def test_transactions_that_touch_each_other_travel_together(world: World) 
     assert {row.entity.entity_id for row in page.rows} == {"j0", "j1", "j2", "j3"}
 
 
+async def test_what_left_ones_sight_and_has_moved_on_is_told_by_a_later_page(world: World) -> None:
+    office = world.office()
+    world.subject("carl", ["contractor:carl"])
+    carl = world.phone("carl")
+    jobs = [("job", "j1"), ("job", "j2")]
+    for key in jobs:
+        office.create(key, {"title": "old", "contractor": "carl"})
+    await office.settle()
+    await carl.settle()
+    assert carl.held() == set(jobs)
+    for key in jobs:
+        office.edit(key, {"contractor": "dora"}, "both at once")
+    await office.settle()
+    office.edit(jobs[1], {"title": "new"})
+    await office.settle()
+    await carl.settle(rows_max=1)
+    assert carl.held() == set()
+
+
 async def test_fifty_thousand_records_stream_in_pages_and_resume_where_they_stopped(world: World) -> None:
     writer, reader = world.office(), world.phone("olga")
     total, per_push = 50_000, 1_000
