@@ -11,7 +11,7 @@ from typing import cast
 from rightfit_sync.testing.simulation.ledger.book import Ledger
 from rightfit_sync.testing.simulation.ledger.rules import Rules, broken, same
 from rightfit_sync.testing.simulation.ledger.verdict import Verdict
-from rightfit_sync.testing.simulation.ledger.writes import Json, Key, Write
+from rightfit_sync.testing.simulation.ledger.writes import Json, Key, Write, hidden
 
 HEALING_CODES = frozenset({"base_unknown", "receipt_lost"})
 """Answers that only a restored authority, or one that has purged, may give, or one to a phone put back."""
@@ -142,11 +142,7 @@ class Reasons:
 
         What its author had built on it left the screen with it, and may have been accepted as well.
         """
-        hidden: list[Write] = []
-        for one in verdict.record.writes:
-            if one.was_refused or any(one.who == other.who and _share(one, other) for other in hidden):
-                hidden.append(one)
-        return any(one.touches(path) for one in hidden)
+        return any(one.touches(path) for one in hidden(verdict.record.writes))
 
     def _wrong_invariants(self, verdict: Verdict) -> Iterator[str]:
         found = verdict.found
@@ -163,13 +159,6 @@ def _are_rivals(left: Write, right: Write, path: str) -> bool:
     """Whether neither had seen the other, or one wrote into a conflict that it saw, and did not settle it."""
     into_conflict = (one for one in (left, right) if path in one.beside and one.op != "resolve")
     return not (left.saw(right, path) or right.saw(left, path)) or any(into_conflict)
-
-
-def _share(left: Write, right: Write) -> bool:
-    """Whether both write at some path, or one removes what the other writes into."""
-    return any(right.touches(path) for path in left.values) or any(
-        left.touches(path) for path in right.values
-    )
 
 
 def _settled(left: Write, right: Write, path: str, writes: list[Write]) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from rightfit_sync.testing.simulation.ledger.book import Record
 from rightfit_sync.testing.simulation.ledger.rules import Rule, Rules, number, same
-from rightfit_sync.testing.simulation.ledger.writes import AUTHORITY, Json, Key, Write
+from rightfit_sync.testing.simulation.ledger.writes import AUTHORITY, Json, Key, Write, hidden
 
 
 @dataclass
@@ -180,10 +180,13 @@ class Verdict:
         there = {mark for text in kept for mark in text} - {" "}
         gone = {mark for one in writes if path in one.texts for mark in one.texts[path].removed}
         emptied = [one for one in self.touching(path) if one.values.get(path) is None]
+        given_up = hidden(self.record.writes)
         for write in writes:
             typed = write.texts.get(path)
             missing = typed.added - there - gone if typed is not None else frozenset()
-            if missing and not any(other.saw(write, path) for other in emptied):
+            # Who gives up what had arrived after all, and types on, has replaced it.
+            is_given_up = write in given_up and any(_is_later(other, write) for other in writes)
+            if missing and not is_given_up and not any(other.saw(write, path) for other in emptied):
                 yield f"{path}: {sorted(missing)} of {write} are nowhere in {kept}"
             is_left = typed is None or not typed.added or bool(typed.added & there)
             self.states["superseded" if not is_left else "visible" if len(kept) < 2 else "in conflict"] += 1
@@ -284,16 +287,19 @@ def _takes_back(delete: Write, other: Write) -> bool:
     return other.op == "restore" and _outlived(delete, other)
 
 
+def _is_later(other: Write, write: Write) -> bool:
+    """Whether `other` is of the same author, and later."""
+    return other.who == write.who and write.number < other.number
+
+
 def _outlived(write: Write, other: Write) -> bool:
     """Whether `other` saw the delete or restore `write`, or its author made it after giving that very one up."""
-    is_own = other.who == write.who and write.number < other.number
-    return bool(other.seen & write.bit) or (is_own and write.was_refused)
+    return bool(other.seen & write.bit) or (_is_later(other, write) and write.was_refused)
 
 
 def _knew(other: Write, write: Write, path: str) -> bool:
     """Whether `other` saw `write`, or its author had given that very write up before (and it had arrived after all)."""
-    is_own = other.who == write.who and write.number < other.number
-    return other.saw(write, path) or (is_own and write.was_refused)
+    return other.saw(write, path) or (_is_later(other, write) and write.was_refused)
 
 
 def replaces(other: Write, write: Write, path: str, rule: Rule) -> bool:

@@ -4,7 +4,7 @@ Within a record every write has a *place*, 0, 1, 2, …; "these writes" is an in
 had seen whom is a bit set, united and compared in one step.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import and_
@@ -101,6 +101,25 @@ class Write:
         said = f" {dict(self.values)}" if self.values else ""
         why = f" ({self.code})" if self.code else ""
         return f"#{self.number} {self.who}: {self.op} {kind}/{entity_id}{said}, {self.fate}{why}"
+
+
+def hidden(writes: Iterable[Write]) -> list[Write]:
+    """Return those of a record's writes that were given up or refused, and what their authors had built on them.
+
+    All of that left the screen at once, and may have been accepted nevertheless.
+    """
+    found: list[Write] = []
+    for one in writes:
+        if one.was_refused or any(one.who == other.who and share(one, other) for other in found):
+            found.append(one)
+    return found
+
+
+def share(left: Write, right: Write) -> bool:
+    """Whether both write at some path, or one removes what the other writes into."""
+    return any(right.touches(path) for path in left.values) or any(
+        left.touches(path) for path in right.values
+    )
 
 
 def places(bits: int) -> Iterator[int]:
