@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from rightfit_sync.store import Key
 from rightfit_sync.testing.simulation.ledger import Ledger
+from rightfit_sync.testing.simulation.ledger.writes import hidden
 from rightfit_sync.testing.simulation.phone import Phone
 from rightfit_sync.values import Value
 
@@ -52,7 +53,11 @@ def _standing(phone: Phone, ledger: Ledger) -> Iterator[tuple[tuple[Key, str], T
             # What was known under another name leaves the screen with its receipt, and comes back with the row.
             continue
         refused = sum(one.was_refused for one in mine)
+        # What was refused or given up leaves the screen, and what was built on it: sooner or later, with its receipt.
+        gone = hidden(mine)
         for path in {path for write in writes for path in write.texts}:
+            if any(one.touches(path) for one in gone):
+                continue
             waiting = [one.number for one in mine if screen.own & one.bit and one.touches(path)]
             shown = [sibling.value for sibling in entity.fields.get(path, ())]
             yield (key, path), Text(waiting, refused, shown)
