@@ -68,24 +68,24 @@ def profiled(step: Callable[[], object]) -> str:
     """Return the functions in which `step` spends the most time of its own."""
     profile = cProfile.Profile(process_time)
     profile.runcall(step)
-    return shown(pstats.Stats(profile, stream=io.StringIO()))
+    return shown(profile)
 
 
 def taken(file: Path) -> str:
     """Return what the server's profile shows, once it is there."""
     for _ in range(ATTEMPTS):
         if file.exists():
-            page = shown(pstats.Stats(str(file), stream=io.StringIO()))
+            page = shown(str(file))
             file.unlink()
             return page
         sleep(0.05)
     raise BenchmarkError("the server wrote no profile")
 
 
-def shown(stats: pstats.Stats) -> str:
-    stats.sort_stats("tottime").print_stats(LINES)
-    text: str = stats.stream.getvalue()  # type: ignore[attr-defined]
-    return PLACES.sub("", text).strip()
+def shown(profile: cProfile.Profile | str) -> str:
+    page = io.StringIO()
+    pstats.Stats(profile, stream=page).sort_stats("tottime").print_stats(LINES)
+    return PLACES.sub("", page.getvalue()).strip()
 
 
 if __name__ == "__main__":

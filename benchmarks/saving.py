@@ -5,6 +5,7 @@ entry. Both take turns of a few hundred records, so that a slow moment of the di
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -78,7 +79,7 @@ def in_turns(records: Sequence[Record], steps: Mapping[str, Step]) -> dict[str, 
     for start in range(0, len(records), TURN_RECORDS):
         turn = records[start : start + TURN_RECORDS]
         for name, step in steps.items():
-            spent[name] += seconds(lambda step=step, turn=turn: step(turn))  # type: ignore[misc]
+            spent[name] += seconds(partial(step, turn))
         done += len(turn)
         if sum(spent.values()) > TURNS_SECONDS_MAX:
             break

@@ -123,9 +123,8 @@ def _aliases(entity: Entity, change: Change) -> Sequence[Named] | UnsetType:
 def _absent(entity: Entity, change: Change) -> Sequence[Dot] | UnsetType:
     if entity.absent is UNSET and change.absent is UNSET:
         return UNSET
-    known = () if entity.absent is UNSET else entity.absent
     news = () if change.absent is UNSET else change.absent
-    return sorted({*known, *news} - {change.dot})[:ABSENT_DOTS_MAX] or UNSET
+    return sorted({*entity.lacking, *news} - {change.dot})[:ABSENT_DOTS_MAX] or UNSET
 
 
 def final_value(patch: Patch) -> Value:

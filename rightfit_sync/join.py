@@ -62,7 +62,7 @@ def _join_absent(left: Entity, right: Entity) -> list[Dot]:
     return sorted(
         dot
         for ours, theirs in ((left, right), (right, left))
-        for dot in (() if ours.absent is UNSET else ours.absent)
+        for dot in ours.lacking
         if not includes(theirs.version_vector, dot) or (ours is left and theirs.lacks(dot))
     )[:ABSENT_DOTS_MAX]
 

@@ -127,9 +127,14 @@ class Entity(msgspec.Struct, frozen=True, gc=False):
     aliases: Sequence[Named] | UnsetType = UNSET
     absent: Sequence[Dot] | UnsetType = UNSET
 
+    @property
+    def lacking(self) -> Sequence[Dot]:
+        """The absent dots; empty where there are none."""
+        return () if self.absent is UNSET else self.absent
+
     def lacks(self, dot: Dot) -> bool:
         """Whether `dot` is not included although the version vector covers it."""
-        return self.absent is not UNSET and dot in self.absent
+        return dot in self.lacking
 
     @property
     def shown_dots(self) -> set[Dot]:

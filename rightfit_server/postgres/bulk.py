@@ -11,9 +11,10 @@ Form of an array: dimensions (1), whether there are nulls, the type of its eleme
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from struct import Struct
-from typing import Final, NamedTuple, cast
+from typing import Final, LiteralString, NamedTuple, cast
 
 import psycopg
+from psycopg import sql
 from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
@@ -92,9 +93,14 @@ def arrays(type_names: str, rows: Sequence[Sequence[object]]) -> list[Array]:
     return [array(name, column) for name, column in zip(type_names.split(), columns, strict=True)]
 
 
-def unnested(type_names: str) -> str:
+def unnested(type_names: LiteralString) -> LiteralString:
     """Return the `unnest(…)` that takes these columns as its parameters."""
     return f"unnest({', '.join(f'%s::{name}[]' for name in type_names.split())})"
+
+
+def composed(statement: LiteralString, *, rows: LiteralString) -> str:
+    """Return `statement` with `rows`, words of a module of ours as well, in the place of `{rows}`."""
+    return sql.SQL(statement).format(rows=sql.SQL(rows)).as_string()
 
 
 @lru_cache(maxsize=4_096)

@@ -19,7 +19,7 @@ from rightfit_server.ports.storage import (
     ContentionError,
     EntityWrite,
 )
-from rightfit_server.postgres.bulk import arrays, text_array, unnested
+from rightfit_server.postgres.bulk import arrays, composed, text_array, unnested
 from rightfit_server.postgres.pool import Connection
 from rightfit_server.postgres.rows import as_name, encode_change, encode_json
 from rightfit_sync.causality.dot import is_authority
@@ -39,13 +39,17 @@ _CHAIN = "UPDATE app.tenants SET chain = %s WHERE tenant_id = %s"
 _COMMIT = "INSERT INTO app.commits (tenant_id, seq, chain, device_id) VALUES (%s, %s, %s, %s)"
 _DEVICE = "UPDATE app.devices SET counter = %s, last_seen_at = now() WHERE tenant_id = %s AND device_id = %s"
 _ENTITY_TYPES = "bigint bytea jsonb jsonb text text jsonb text jsonb bigint text text text text text"
-_ENTITY_ROWS = f"""
-    {unnested(_ENTITY_TYPES)} AS r (
+_ENTITY_ROWS = composed(
+    """
+    {rows} AS r (
         seq, state, version_vector, document, own_tags, neighbour_tags, lost_tags, orphans, suggestions,
         deleted_at, deleted_by_device_id, digest, place, kind, entity_id
     )
-"""
-_INSERT = f"""
+""",
+    rows=unnested(_ENTITY_TYPES),
+)
+_INSERT = composed(
+    """
     INSERT INTO app.entities (
         tenant_id, commit_seq, seq, state, version_vector, document, own_tags, neighbour_tags, lost_tags, orphans,
         suggestions, deleted_at, deleted_by_device_id, digest, place, kind, entity_id
@@ -53,69 +57,98 @@ _INSERT = f"""
     SELECT %s, %s, seq, state, version_vector, document, own_tags::text[], neighbour_tags::text[], lost_tags,
         orphans::text[], suggestions, to_timestamp(deleted_at / 1000.0), deleted_by_device_id, digest, place, kind,
         entity_id
-    FROM {_ENTITY_ROWS}
-"""  # noqa: S608 - all of it are words of this module.
-_UPDATE = f"""
+    FROM {rows}
+""",
+    rows=_ENTITY_ROWS,
+)
+_UPDATE = composed(
+    """
     UPDATE app.entities e
     SET commit_seq = %s, seq = r.seq, state = r.state, version_vector = r.version_vector, document = r.document,
         own_tags = r.own_tags::text[], neighbour_tags = r.neighbour_tags::text[], lost_tags = r.lost_tags,
         orphans = r.orphans::text[], suggestions = r.suggestions,
         deleted_at = to_timestamp(r.deleted_at / 1000.0), deleted_by_device_id = r.deleted_by_device_id,
         digest = r.digest, place = r.place
-    FROM {_ENTITY_ROWS}
+    FROM {rows}
     WHERE e.tenant_id = %s AND e.kind = r.kind AND e.entity_id = r.entity_id
-"""  # noqa: S608
+""",
+    rows=_ENTITY_ROWS,
+)
 _AUDIENCE_TYPES = "bigint text jsonb text text"
-_AUDIENCE = f"""
+_AUDIENCE = composed(
+    """
     UPDATE app.entities e
     SET commit_seq = %s, seq = r.seq, neighbour_tags = r.neighbour_tags::text[], lost_tags = r.lost_tags
-    FROM {unnested(_AUDIENCE_TYPES)} AS r (seq, neighbour_tags, lost_tags, kind, entity_id)
+    FROM {rows} AS r (seq, neighbour_tags, lost_tags, kind, entity_id)
     WHERE e.tenant_id = %s AND e.kind = r.kind AND e.entity_id = r.entity_id
-"""  # noqa: S608
-_FORGET_REFERENCES = f"""
-    DELETE FROM app.entity_references r USING {unnested("text text")} AS k (kind, entity_id)
+""",
+    rows=unnested(_AUDIENCE_TYPES),
+)
+_FORGET_REFERENCES = composed(
+    """
+    DELETE FROM app.entity_references r USING {rows} AS k (kind, entity_id)
     WHERE r.tenant_id = %s AND r.kind = k.kind AND r.entity_id = k.entity_id
-"""  # noqa: S608
+""",
+    rows=unnested("text text"),
+)
 _REFERENCE_TYPES = "text text text text text"
-_REFERENCE = f"""
+_REFERENCE = composed(
+    """
     INSERT INTO app.entity_references (tenant_id, kind, entity_id, path, target_kind, target_id)
-    SELECT %s, * FROM {unnested(_REFERENCE_TYPES)}
-"""  # noqa: S608
+    SELECT %s, * FROM {rows}
+""",
+    rows=unnested(_REFERENCE_TYPES),
+)
 _CHANGE_TYPES = "text bigint text text text text text json json integer text text bigint text text"
-_CHANGE = f"""
+_CHANGE = composed(
+    """
     INSERT INTO app.changes (
         tenant_id, commit_seq, device_id, counter, digest, kind, entity_id, op, status, change, outcome, ordinal,
         transaction_id, was_device_id, was_counter, was_digest, subject_id
-    ) SELECT %s, %s, * FROM {unnested(_CHANGE_TYPES)}
-"""  # noqa: S608
+    ) SELECT %s, %s, * FROM {rows}
+""",
+    rows=unnested(_CHANGE_TYPES),
+)
 _JOIN_TYPES = "integer text text bytea"
-_JOIN = f"""
+_JOIN = composed(
+    """
     INSERT INTO app.joins (tenant_id, commit_seq, device_id, ordinal, kind, entity_id, state)
-    SELECT %s, %s, %s, * FROM {unnested(_JOIN_TYPES)}
-"""  # noqa: S608
+    SELECT %s, %s, %s, * FROM {rows}
+""",
+    rows=unnested(_JOIN_TYPES),
+)
 # A conflict of the same id is open again after a reference was orphaned, mended, and orphaned once more.
 _OPEN_TYPES = "text text text text text jsonb text text"
-_OPEN = f"""
+_OPEN = composed(
+    """
     INSERT INTO app.conflicts (
         tenant_id, opened_seq, conflict_id, kind, entity_id, path, reason, dots, suggestion, opened_by_device_id
-    ) SELECT %s, %s, * FROM {unnested(_OPEN_TYPES)}
+    ) SELECT %s, %s, * FROM {rows}
     ON CONFLICT (tenant_id, conflict_id) DO UPDATE
     SET suggestion = excluded.suggestion, opened_at = now(), opened_seq = excluded.opened_seq,
         opened_by_device_id = excluded.opened_by_device_id, closed_at = NULL, closed_seq = NULL,
         closed_by_device_id = NULL, closed_by_subject_id = NULL
-"""  # noqa: S608
+""",
+    rows=unnested(_OPEN_TYPES),
+)
 _CLOSE_TYPES = "text text"
-_CLOSE = f"""
+_CLOSE = composed(
+    """
     UPDATE app.conflicts c
     SET closed_at = now(), closed_seq = %s, closed_by_device_id = r.device_id, closed_by_subject_id = %s
-    FROM {unnested(_CLOSE_TYPES)} AS r (conflict_id, device_id)
+    FROM {rows} AS r (conflict_id, device_id)
     WHERE c.tenant_id = %s AND c.conflict_id = r.conflict_id AND c.closed_at IS NULL
-"""  # noqa: S608
+""",
+    rows=unnested(_CLOSE_TYPES),
+)
 _EFFECT_TYPES = "integer text jsonb text bigint"
-_EFFECT = f"""
+_EFFECT = composed(
+    """
     INSERT INTO app.effects (tenant_id, commit_seq, ordinal, name, payload, device_id, counter)
-    SELECT %s, %s, * FROM {unnested(_EFFECT_TYPES)}
-"""  # noqa: S608
+    SELECT %s, %s, * FROM {rows}
+""",
+    rows=unnested(_EFFECT_TYPES),
+)
 
 
 async def write_commit(connection: Connection, tenant_id: str, plan: CommitPlan) -> int:

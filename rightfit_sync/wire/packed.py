@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
+from msgspec.structs import asdict
 
 from rightfit_sync.digests import Bucket, Listed
 from rightfit_sync.ingest.snapshot import Receipt
@@ -51,52 +52,19 @@ def packed(message: msgspec.Struct) -> msgspec.Struct:
     """Return what travels in place of `message`, which may be that already."""
     if isinstance(message, SyncResponse):
         page = None if message.page is None else packed_page(message.page)
-        return PackedSyncResponse(
-            message.protocol_version,
-            message.schema_version,
-            message.epoch,
-            message.kinds,
-            message.receipts,
-            message.deferred,
-            page,
-        )
+        return PackedSyncResponse(**(asdict(message) | {"page": page}))
     if isinstance(message, ReconcileResponse):
-        return PackedReconcileResponse(
-            message.protocol_version,
-            message.epoch,
-            message.kinds,
-            message.cursor,
-            message.tags,
-            message.buckets,
-            message.listed,
-            packed_rows(message.rows, message.tags),
-            message.refused,
-        )
+        rows = packed_rows(message.rows, message.tags)
+        return PackedReconcileResponse(**(asdict(message) | {"rows": rows}))
     return message
 
 
 def unpacked(message: msgspec.Struct) -> msgspec.Struct:
     """Return the message that `message` stands for, or itself; raises `msgspec.MsgspecError` where a row is none."""
     if isinstance(message, PackedSyncResponse):
-        return SyncResponse(
-            message.protocol_version,
-            message.schema_version,
-            message.epoch,
-            message.kinds,
-            message.receipts,
-            message.deferred,
-            None if message.page is None else page_of(message.page),
-        )
+        page = None if message.page is None else page_of(message.page)
+        return SyncResponse(**(asdict(message) | {"page": page}))
     if isinstance(message, PackedReconcileResponse):
-        return ReconcileResponse(
-            message.protocol_version,
-            message.epoch,
-            message.kinds,
-            message.cursor,
-            message.tags,
-            message.buckets,
-            message.listed,
-            rows_of(message.rows, message.tags),
-            message.refused,
-        )
+        rows = rows_of(message.rows, message.tags)
+        return ReconcileResponse(**(asdict(message) | {"rows": rows}))
     return message

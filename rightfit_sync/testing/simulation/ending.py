@@ -1,7 +1,6 @@
 """The end of a history: the faults stop, everybody syncs, and then everything must agree and be accounted for."""
 
 from collections.abc import Mapping
-from random import Random
 
 import msgspec
 
@@ -14,6 +13,7 @@ from rightfit_sync.testing.simulation.ledger.accounts import Listed, settle
 from rightfit_sync.testing.simulation.people import create
 from rightfit_sync.testing.simulation.phone import Phone
 from rightfit_sync.testing.simulation.scenario import first_ids
+from rightfit_sync.testing.simulation.schedule import seeded
 from rightfit_sync.testing.simulation.wire import begin, deliver, deliver_stray, receive, restart
 from rightfit_sync.testing.simulation.world import World
 from rightfit_sync.values import Value
@@ -29,7 +29,7 @@ REQUESTS_MAX = 300
 
 def start(world: World) -> None:
     """Everybody begins with a few records in common: two of each kind, targets of references first."""
-    schema, random = world.scenario.schema, Random(world.plan.seed)  # noqa: S311
+    schema, random = world.scenario.schema, seeded(world.plan.seed)
     first = world.phones[0]
     made: dict[str, None] = {}
     while len(made) < len(schema.kinds):

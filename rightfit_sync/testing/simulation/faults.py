@@ -17,7 +17,7 @@ from rightfit_sync.testing.simulation.ledger.book import Screen
 from rightfit_sync.testing.simulation.people import act
 from rightfit_sync.testing.simulation.phone import Phone, PhoneClock
 from rightfit_sync.testing.simulation.ports import Failure
-from rightfit_sync.testing.simulation.schedule import CLOCKS, PHONES_MAX
+from rightfit_sync.testing.simulation.schedule import CLOCKS, PHONES_MAX, seeded
 from rightfit_sync.testing.simulation.wire import (
     advance,
     begin,
@@ -258,7 +258,7 @@ def long_absence(world: World, phone: Phone, random: Random) -> None:
     writer = random.choice(others)
     keys = [key for key in writer.device.all_keys() if not key[1].endswith("-1")]
     if keys and not writer.is_broken:
-        from_screen = Random(random.randrange(2**32))  # noqa: S311
+        from_screen = seeded(random.randrange(2**32))
         for _ in range(3):
             act(world, writer, from_screen)
     for one in others:

@@ -28,6 +28,7 @@ from rightfit_sync.testing.simulation.ports import (
     Failure,
     FreshId,
     Held,
+    Installation,
     Joined,
     Placed,
     Request,
@@ -42,29 +43,17 @@ _DAMAGE = "damaged"
 class InMemoryDevice:
     """See `ports.SimulatedDevice`."""
 
-    def __init__(
-        self,
-        token: str,
-        schema: Schema,
-        subject: str,
-        clock: Clock,
-        fresh_id: FreshId,
-        rows_max: int,
-        *,
-        has_marker: bool,
-        store: FailingStore | None = None,
-    ) -> None:
-        self._has_marker = has_marker
-        self._store = store or FailingStore(ReplicaState(token, subject))
-        self._subject = subject
+    def __init__(self, installation: Installation, store: FailingStore | None = None) -> None:
+        self._installation = installation
+        self._store = store or FailingStore(ReplicaState(installation.token, installation.subject))
         self._device = MemoryDevice(
-            token,
-            schema,
-            subject=subject,
-            clock=clock,
-            fresh_id=fresh_id,
+            installation.token,
+            installation.schema,
+            subject=installation.subject,
+            clock=installation.clock,
+            fresh_id=installation.fresh_id,
             store=self._store,
-            rows_max=rows_max,
+            rows_max=installation.rows_max,
         )
         self.create = self._device.create
         self.edit = self._device.edit
@@ -187,15 +176,14 @@ class InMemoryDevice:
     def clone(self, clock: Clock, fresh_id: FreshId) -> "InMemoryDevice":
         """Return another device with a copy of the disk."""
         store = FailingStore.holding(self._store)
-        rows_max = self._device.rows_max
-        facts = (self.token, self.schema, self._subject, clock, fresh_id, rows_max)
-        twin = InMemoryDevice(*facts, has_marker=self._has_marker, store=store)
+        installation = self._installation._replace(schema=self.schema, clock=clock, fresh_id=fresh_id)
+        twin = InMemoryDevice(installation, store)
         twin.look_at_marker()
         return twin
 
     def look_at_marker(self) -> None:
         """Compare the disk, just replaced, with the marker that some phones keep outside of it: it is an older copy."""
-        if self._has_marker:
+        if self._installation.has_marker:
             self._device.core.take_new_id()
 
     def damage(self, key: Key, *, is_lost: bool) -> bool:
@@ -328,18 +316,9 @@ class InMemoryPorts:
     """See `world.Ports`."""
 
     @staticmethod
-    def device(
-        token: str,
-        schema: Schema,
-        subject: str,
-        clock: Clock,
-        fresh_id: FreshId,
-        rows_max: int,
-        *,
-        has_marker: bool,
-    ) -> InMemoryDevice:
+    def device(installation: Installation) -> InMemoryDevice:
         """Make a device."""
-        return InMemoryDevice(token, schema, subject, clock, fresh_id, rows_max, has_marker=has_marker)
+        return InMemoryDevice(installation)
 
     @staticmethod
     def authority(schema: Schema, authorize: Authorize) -> InMemoryAuthority:

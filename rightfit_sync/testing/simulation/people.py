@@ -15,6 +15,7 @@ from rightfit_sync.store import Key
 from rightfit_sync.testing.simulation.ledger import Typed, Write
 from rightfit_sync.testing.simulation.phone import Phone
 from rightfit_sync.testing.simulation.ports import CrashError, DiskFullError, Failure
+from rightfit_sync.testing.simulation.schedule import seeded
 from rightfit_sync.testing.simulation.wire import reboot
 from rightfit_sync.testing.simulation.workload import PLANTED, ids_of, shown_at
 from rightfit_sync.testing.simulation.world import World
@@ -84,7 +85,7 @@ def create(
 
 def _create_beside(world: World, phone: Phone, key: Key) -> None:
     """Rarely the same person makes the same record on another phone too: its id says what it is about (today's job)."""
-    random = Random(f"{world.plan.seed}, beside {key[1]}")  # noqa: S311
+    random = seeded(f"{world.plan.seed}, beside {key[1]}")
     others = [
         one
         for one in world.phones
@@ -147,7 +148,7 @@ def _merges(world: World, key: Key, *paths: str) -> bool:
 
 def _write_beside(world: World, write: Write, chance: float) -> None:
     """With that chance somebody, or the same person once more, writes at the same place before anybody hears of it."""
-    random = Random(f"{world.plan.seed}, beside {write.number}")  # noqa: S311
+    random = seeded(f"{world.plan.seed}, beside {write.number}")
     key = write.key
     others = [one for one in world.phones if not one.is_broken and key in one.device.all_keys()]
     if random.random() >= chance or not others or not write.values:
@@ -175,7 +176,7 @@ def _edit_at(world: World, phone: Phone, key: Key, path: str, random: Random) ->
 
 def type_on(world: World, phone: Phone) -> None:
     """While a push is on its way somebody goes on with a text in it; or deletes a record of which half a text is in."""
-    random = Random(f"{world.plan.seed}, typing {phone} {len(world.ledger.writes)}")  # noqa: S311
+    random = seeded(f"{world.plan.seed}, typing {phone} {len(world.ledger.writes)}")
     screens = world.ledger.screens(phone.name)
     typing = sorted(key for key, screen in screens.items() if screen.runs and phone.device.rows([key]))
     if phone.is_broken or not typing:

@@ -62,6 +62,22 @@ class Failure(NamedTuple):
     after: int
 
 
+class Installation(NamedTuple):
+    """What a device is made with: the id of its token, the app's schema, and what it asks of the phone.
+
+    It pulls `rows_max` rows at once. `has_marker`: it keeps a marker outside of what its backups cover, and knows an
+    older copy when it opens one.
+    """
+
+    token: str
+    schema: Schema
+    subject: str
+    clock: Clock
+    fresh_id: FreshId
+    rows_max: int
+    has_marker: bool
+
+
 class Held(NamedTuple):
     """A row of the feed as a device holds it."""
 

@@ -14,7 +14,7 @@ from rightfit_sync.testing.simulation.in_memory import InMemoryPorts
 from rightfit_sync.testing.simulation.people import act, type_on
 from rightfit_sync.testing.simulation.report import Result
 from rightfit_sync.testing.simulation.scenario import Scenario, prepared
-from rightfit_sync.testing.simulation.schedule import Op, draw
+from rightfit_sync.testing.simulation.schedule import Op, draw, seeded
 from rightfit_sync.testing.simulation.wire import advance
 from rightfit_sync.testing.simulation.world import Ports, World
 
@@ -76,7 +76,7 @@ def _told(failure: Exception) -> str:
 
 def carry_out(world: World, op: Op) -> None:
     """Carry out one operation, with all its details drawn from its own seed."""
-    random = Random(op.seed)  # noqa: S311
+    random = seeded(op.seed)
     phone = world.phones[op.device]
     world.at(op.number)
     world.say(f"{op.number} {op.name} {phone}")

@@ -77,11 +77,16 @@ class Plan(msgspec.Struct, frozen=True):
     ops: Sequence[Op]
 
 
+def seeded(seed: int | str) -> Random:
+    """Return what draws by chance, the same for the same `seed`: chance that can be repeated is what is wanted."""
+    return Random(seed)  # noqa: S311
+
+
 def draw(seed: int, ops: int, faults: Collection[str] | None = None) -> Plan:
     """Return the plan of a seed; `faults` keeps to those ids (None: all of them)."""
-    random = Random(seed)  # noqa: S311  # Chance that can be repeated is what is wanted.
+    random = seeded(seed)
     # What was thought of later has a chance of its own, so that a seed goes on meaning what it meant.
-    later = Random(f"{seed}, later")  # noqa: S311
+    later = seeded(f"{seed}, later")
     count = random.randrange(3, 9)
     subjects = random.randrange(1, min(count, 4) + 1)
     devices = [

@@ -23,9 +23,9 @@ from rightfit_sync.testing.simulation.ledger.book import Kept
 from rightfit_sync.testing.simulation.phone import Phone, PhoneClock
 from rightfit_sync.testing.simulation.ports import (
     Authorize,
-    Clock,
     Decided,
     FreshId,
+    Installation,
     Placed,
     Request,
     SimulatedAuthority,
@@ -55,21 +55,8 @@ class Stray(NamedTuple):
 class Ports(Protocol):
     """Where devices and authorities come from."""
 
-    def device(
-        self,
-        token: str,
-        schema: Schema,
-        subject: str,
-        clock: Clock,
-        fresh_id: FreshId,
-        rows_max: int,
-        *,
-        has_marker: bool,
-    ) -> SimulatedDevice:
-        """Make a device, which asks for `rows_max` rows at once.
-
-        `has_marker`: it keeps a marker outside of what its backups cover, and knows an older copy when it opens one.
-        """
+    def device(self, installation: Installation) -> SimulatedDevice:
+        """Make a device."""
 
     def authority(self, schema: Schema, authorize: Authorize) -> SimulatedAuthority:
         """Make an authority."""
@@ -123,10 +110,8 @@ class World:
         fresh_id = self.fresh_ids(name, token)
         # The server alone tells a copied file from the original; where it may be restored, too, markers are needed.
         has_marker = place % UNMARKED_EVERY > 0 or any(op.name == "F08" for op in self.plan.ops)
-        device = ports.device(
-            token, schema, subject, clock, fresh_id, planned.rows_max, has_marker=has_marker
-        )
-        return Phone(name, device, subject, clock)
+        made_with = Installation(token, schema, subject, clock, fresh_id, planned.rows_max, has_marker)
+        return Phone(name, ports.device(made_with), subject, clock)
 
     def fresh_ids(self, name: str, token: str) -> FreshId:
         """Return what makes new device ids for a phone."""

@@ -37,6 +37,7 @@ from rightfit_sync.testing.simulation.ports import (
     Failure,
     FreshId,
     Held,
+    Installation,
     Response,
     Session,
 )
@@ -47,27 +48,12 @@ from tests.simulation.real.disk import NAME, Disk, FailingConnection, copied, la
 class RealDevice:
     """See `ports.SimulatedDevice`. `home` is the phone's own folder, `disk` what it begins with."""
 
-    def __init__(
-        self,
-        home: Path,
-        token: str,
-        schema: Schema,
-        subject: str,
-        clock: Clock,
-        fresh_id: FreshId,
-        *,
-        rows_max: int,
-        has_marker: bool,
-        disk: Disk | None = None,
-    ) -> None:
+    def __init__(self, home: Path, installation: Installation, disk: Disk | None = None) -> None:
         self._home = home
-        self._token = token
-        self._schema = schema
-        self._subject = subject
-        self._clock = clock
-        self._fresh_id = fresh_id
-        self._rows_max = rows_max
-        self._markers = home / "markers" if has_marker else None
+        self._installation = installation
+        self._schema = installation.schema
+        self._clock = installation.clock
+        self._markers = home / "markers" if installation.has_marker else None
         self._lives = count(1)
         self._start(disk or {})
 
@@ -84,16 +70,16 @@ class RealDevice:
 
         with pytest.MonkeyPatch.context() as patches:
             patches.setattr(opening, "connect", failing)
-            patches.setattr(opening, "uuid4", self._fresh_id)
+            patches.setattr(opening, "uuid4", self._installation.fresh_id)
             self._opened: OpenFile = open_file(
                 self._folder / NAME,
                 self._schema,
-                lambda: ReplicaState(self._token, self._subject),
+                lambda: ReplicaState(self._installation.token, self._installation.subject),
                 upgrade=None,
                 markers=self._markers,
             )
         # In place of random ones, ids that the world can foresee.
-        cast("Any", self._opened.core)._fresh_id = self._fresh_id
+        cast("Any", self._opened.core)._fresh_id = self._installation.fresh_id
         self._core, self._store = self._opened.core, self._opened.store
 
     def close(self) -> None:
@@ -108,7 +94,7 @@ class RealDevice:
     @property
     def token(self) -> str:
         """The device id that its requests are made with."""
-        return self._token
+        return self._installation.token
 
     @property
     def schema(self) -> Schema:
@@ -236,7 +222,7 @@ class RealDevice:
         def note_time() -> None:
             put_meta(self._opened.connection, LAST_SYNCED, str(self._clock()))
 
-        return Exchange(self._core, rows_max=self._rows_max, taken=note_time)
+        return Exchange(self._core, rows_max=self._installation.rows_max, taken=note_time)
 
     def repair(self) -> Session:
         """Begin to do as `rightfit replica doctor --repair` and `verify --repair` do: see `rightfit_client.verify`."""
@@ -289,17 +275,8 @@ class RealDevice:
     def clone(self, clock: Clock, fresh_id: FreshId) -> "RealDevice":
         """Return another device with a copy of the disk."""
         home = self._home.with_name(f"{self._home.name}-{len(list(self._home.parent.iterdir()))}")
-        return RealDevice(
-            home,
-            self._token,
-            self._schema,
-            self._subject,
-            clock,
-            fresh_id,
-            rows_max=self._rows_max,
-            has_marker=self._markers is not None,
-            disk=copied(self._folder),
-        )
+        installation = self._installation._replace(schema=self._schema, clock=clock, fresh_id=fresh_id)
+        return RealDevice(home, installation, copied(self._folder))
 
     def damage(self, key: Key, *, is_lost: bool) -> bool:
         """Let the stored row of `key` rot, or be lost, behind the SDK's back."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rightfit_sync.schema.spec import Schema
-from rightfit_sync.testing.simulation.ports import Authorize, Clock, FreshId
+from rightfit_sync.testing.simulation.ports import Authorize, Installation
 from tests.server.world import Database
 from tests.simulation.real.authority import RealAuthority
 from tests.simulation.real.device import RealDevice
@@ -25,22 +25,9 @@ class RealPorts:
         self._authority = RealAuthority(self._database, schema, authorize)
         return self._authority
 
-    def device(
-        self,
-        token: str,
-        schema: Schema,
-        subject: str,
-        clock: Clock,
-        fresh_id: FreshId,
-        rows_max: int,
-        *,
-        has_marker: bool,
-    ) -> RealDevice:
+    def device(self, installation: Installation) -> RealDevice:
         """Make a device, with a file of its own."""
-        home = self._folder / token
-        device = RealDevice(
-            home, token, schema, subject, clock, fresh_id, rows_max=rows_max, has_marker=has_marker
-        )
+        device = RealDevice(self._folder / installation.token, installation)
         self._devices.append(device)
         return device
 
