@@ -38,10 +38,15 @@ class Result(msgspec.Struct, frozen=True):
 
     def keep(self) -> Path:
         """Write it where the others are, and return the file."""
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        path = FOLDER / f"{self.time.replace(':', '')}-{self.commit}.json"
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1))
-        return path
+        return kept(self, FOLDER, f"{self.time.replace(':', '')}-{self.commit}")
+
+
+def kept(record: msgspec.Struct, folder: Path, name: str) -> Path:
+    """Write `record` as JSON that people can read, and return the file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1))
+    return path
 
 
 def read(path: Path) -> Result:

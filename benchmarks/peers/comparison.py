@@ -56,10 +56,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
     def keep(self) -> Path:
         """Write it where the others are, and return the file."""
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        path = FOLDER / f"{self.time.replace(':', '')}-{self.commit}.json"
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1))
-        return path
+        return results.kept(self, FOLDER, f"{self.time.replace(':', '')}-{self.commit}")
 
 
 def read(path: Path) -> Comparison:

@@ -1,4 +1,4 @@
-"""A link: a TCP relay between one device and the server, which can go down, or lose an answer.
+"""A link: a TCP relay between one device and the server, which counts, and can go down, or lose an answer.
 
 Losing an answer is the fault that sync is judged by: the request arrives, the server commits, and the bytes
 of the answer are thrown away with the connection. Fault F02 of docs/explanation/faults.md.
@@ -14,7 +14,10 @@ CHUNK_BYTES = 65_536
 
 
 class Link:
-    """Relays from a port of its own to `host:port`; use it as a context manager."""
+    """Relays from a port of its own to `host:port`; use it as a context manager.
+
+    `relayed_bytes` are those of both directions, HTTP's own included.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
@@ -23,6 +26,7 @@ class Link:
         self._is_up = True
         self._loses_next_answer = False
         self.lost_answers = 0
+        self.relayed_bytes = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._accept, name="rightfit-link", daemon=True)
 
@@ -86,7 +90,7 @@ class Link:
     def _requests(self, device: socket.socket, server: socket.socket) -> None:
         with suppress(OSError):
             while chunk := device.recv(CHUNK_BYTES):
-                server.sendall(chunk)
+                self._relay(chunk, server)
         self._part(device, server)
 
     def _answers(self, device: socket.socket, server: socket.socket) -> None:
@@ -96,8 +100,13 @@ class Link:
                     self._loses_next_answer = False
                     self.lost_answers += 1
                     break
-                device.sendall(chunk)
+                self._relay(chunk, device)
         self._part(device, server)
+
+    def _relay(self, chunk: bytes, target: socket.socket) -> None:
+        with self._lock:
+            self.relayed_bytes += len(chunk)
+        target.sendall(chunk)
 
     def _part(self, *connections: socket.socket) -> None:
         with self._lock:
