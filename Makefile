@@ -154,7 +154,7 @@ bench-growth: setup ## Does the cost a record stay flat, to ENTITIES_MAX entitie
 
 .PHONY: bench-micro
 bench-micro: setup ## Measure the parts: apply by policy, text, codec, pages, memory
-	$(BIN)/python -m benchmarks.micro
+	$(BIN)/python -m benchmarks.parts.micro
 
 .PHONY: bench-profile
 bench-profile: setup ## Where W1, W2 and W4 spend their time, function by function, on either side
@@ -166,7 +166,7 @@ bench-plot: setup ## Draw every workload over time, from the results in build/be
 
 .PHONY: bench-guard
 bench-guard: setup ## Has a hot path become more than 15 % dearer? Counts and ratios, no absolute times; about 20 s
-	$(BIN)/python -m benchmarks.guard
+	$(BIN)/python -m benchmarks.parts.guard
 
 .PHONY: bench-peers
 bench-peers: node setup $(PEERS_NODE) $(if $(filter kinto,$(PEERS)),$(PEERS_KINTO)) ## The same workload for the PEERS and us, in turns; PUBLISH=yes rewrites the page

@@ -5,9 +5,9 @@ import pytest
 from benchmarks.compare import verdict
 from benchmarks.goals import GOALS, Goal, standings
 from benchmarks.growth import medians, slope
-from benchmarks.guard import TOLERANCE, beyond
-from benchmarks.hot_paths import EDITS, paths
-from benchmarks.opcodes import opcodes
+from benchmarks.parts.guard import TOLERANCE, beyond
+from benchmarks.parts.hot_paths import EDITS, paths
+from benchmarks.parts.opcodes import opcodes
 from benchmarks.publish import filled
 from benchmarks.workload import records
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.guard`: fails where a hot path has become more than 15 % dearer than `guard.json` says.
+"""`python -m benchmarks.parts.guard`: fails where a hot path has become more than 15 % dearer than `guard.json` says.
 
 | guard | is |
 |---|---|
@@ -23,9 +23,9 @@ from time import process_time
 import msgspec
 from rich.table import Table
 
-from benchmarks import yardsticks
-from benchmarks.hot_paths import COUNT, PAGE_ROWS, Prepared, messages, paths
-from benchmarks.opcodes import opcodes
+from benchmarks.parts import yardsticks
+from benchmarks.parts.hot_paths import COUNT, PAGE_ROWS, Prepared, messages, paths
+from benchmarks.parts.opcodes import opcodes
 from benchmarks.replicas import folder_in_memory
 from benchmarks.table import amount, console
 from rightfit_sync.wire.codec import encode
@@ -41,7 +41,7 @@ Paths = Mapping[str, Callable[[], Prepared]]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.guard", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.parts.guard", description=__doc__)
     parser.add_argument("--keep", action="store_true")
     chosen = parser.parse_args()
     screen = console()

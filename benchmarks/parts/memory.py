@@ -1,4 +1,4 @@
-"""Memory of each side. `python -m benchmarks.memory URL TOKEN FILE` is a client that pulls, and says what it took."""
+"""Memory of each side. `python -m benchmarks.parts.memory URL TOKEN FILE` is a client that pulls; it says what it took."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ def of_process(process_id: int) -> dict[str, float]:
 
 def of_pull(url: str, token: str, folder: Path) -> Mapping[str, float]:
     """Return what a fresh client process takes before and after it pulls everything, and at most."""
-    command = [sys.executable, "-m", "benchmarks.memory", url, token, str(folder / "puller.db")]
+    command = [sys.executable, "-m", "benchmarks.parts.memory", url, token, str(folder / "puller.db")]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     return msgspec.json.decode(done.stdout, type=dict[str, float])
 

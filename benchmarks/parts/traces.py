@@ -17,6 +17,7 @@ from typing import Annotated
 import msgspec
 
 from benchmarks.clock import expect
+from benchmarks.results import ROOT
 from rightfit_sync import changes, text
 from rightfit_sync.apply import apply
 from rightfit_sync.causality.dot import Dot
@@ -26,7 +27,7 @@ from rightfit_sync.schema.declare import declare
 from rightfit_sync.schema.declare import kind as named
 from rightfit_sync.schema.declare import merge as policy
 
-SHARED = Path(os.environ.get("RIGHTFIT_SHARED", Path(__file__).parents[2] / "shared"))
+SHARED = Path(os.environ.get("RIGHTFIT_SHARED", ROOT.parent / "shared"))
 CONCURRENT, SEQUENTIAL = "friendsforever", "sveltecomponent"
 
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.micro`: what the parts cost, and what memory each side takes.
+"""`python -m benchmarks.parts.micro`: what the parts cost, and what memory each side takes.
 
 | | |
 |---|---|
@@ -18,9 +18,9 @@ from time import process_time
 import msgspec
 from rich.table import Table
 
-from benchmarks import memory, traces
-from benchmarks.hot_paths import COUNT, PAGE_ROWS, Prepared, paths
-from benchmarks.page_cut import page_seconds
+from benchmarks.parts import memory, traces
+from benchmarks.parts.hot_paths import COUNT, PAGE_ROWS, Prepared, paths
+from benchmarks.parts.page_cut import page_seconds
 from benchmarks.replicas import insert
 from benchmarks.results import FOLDER, commit
 from benchmarks.serving import Service, rightfit_up, stage
@@ -36,7 +36,7 @@ Row = tuple[str, float, str, str]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.micro", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.parts.micro", description=__doc__)
     parser.add_argument("--records", type=int, default=10_000)
     chosen = parser.parse_args()
     logging.getLogger().setLevel(logging.WARNING)
