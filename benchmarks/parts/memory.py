@@ -1,4 +1,4 @@
-"""Memory of each side. `python -m benchmarks.parts.memory URL TOKEN FILE` is a client that pulls; it says what it took."""
+"""Memory of each side. `python -m benchmarks.parts.memory URL TOKEN FILE` is a client that pulls: what did it take?"""
 
 import subprocess
 import sys
