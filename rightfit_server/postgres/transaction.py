@@ -109,7 +109,9 @@ class PostgresStorage:
                 await connection.execute("COMMIT")
             except BaseException:
                 if connection.info.transaction_status in _IN_TRANSACTION:
-                    await connection.execute("ROLLBACK")
+                    # Not `execute("ROLLBACK")`: this one always forgets what psycopg believes to be prepared, and a
+                    # pipeline that broke off leaves it believing in statements that the database never saw.
+                    await connection.rollback()
                 raise
 
 
