@@ -30,7 +30,9 @@ async def work(storage: Storage, divisor: int = 1, *, is_undone: bool = False) -
             raise UndoneError
 
 
-async def test_no_statement_is_believed_prepared_that_a_broken_pipeline_never_sent(database: Database) -> None:
+async def test_no_statement_is_believed_prepared_that_a_broken_pipeline_never_sent(
+    database: Database,
+) -> None:
     """psycopg counts a statement as prepared when it queues it; behind one that fails, it never gets there."""
     async with serving(database, pool_connections_max=1) as world:
         storage = world.services.storage
