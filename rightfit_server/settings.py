@@ -63,6 +63,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float, _says("How long a request waits for a connection before it is answered 503.", ge=0.01)
     ] = 1.5
     statement_timeout_seconds: Annotated[float, _says("How long one SQL statement may run.", ge=0.01)] = 30.0
+    lock_timeout_seconds: Annotated[
+        float,
+        _says("How long a request waits for what another has locked before it is answered 503.", ge=0.01),
+    ] = 1.5
     wait_seconds_max: Annotated[int, _says("How long `?wait=` may hold a request open.", ge=0, le=55)] = 55
     poll_seconds: Annotated[
         float, _says("How often a held request looks for commits of other processes.", ge=0.01)

@@ -1,17 +1,22 @@
 """Noting which device was here, and how far it has applied the feed: what decides when a tombstone may go.
 
 A device with nothing to say would cost a write each time that it looks; so a position that was noted within
-the hour is not noted again.
+the hour is not noted again. Reading goes on where nothing can be written: then it is noted another time, and tombstones
+stay until it is.
 """
 
 from collections.abc import Callable
 from time import monotonic
 
-from rightfit_server.ports.storage import Identity, Storage
+import structlog
+
+from rightfit_server.ports.storage import ContentionError, Identity, Storage, UnavailableError
 
 NOTED_SECONDS = 3600
 REMEMBERED_MAX = 50_000
 """Devices remembered per process; beyond it all are forgotten, which costs a write each."""
+
+_log = structlog.get_logger(__name__)
 
 
 class Presence:
@@ -30,6 +35,10 @@ class Presence:
             return
         if len(self._noted) >= REMEMBERED_MAX:
             self._noted.clear()
-        async with self._storage.devices(identity.tenant_id) as transaction:
-            await transaction.seen(identity, acknowledged_seq)
+        try:
+            async with self._storage.devices(identity.tenant_id) as transaction:
+                await transaction.seen(identity, acknowledged_seq)
+        except (UnavailableError, ContentionError) as error:
+            _log.warning("presence_not_noted", reason=type(error).__name__, detail=str(error)[:200])
+            return
         self._noted[key] = (acknowledged_seq, now)

@@ -17,6 +17,11 @@ from rightfit_sync.errors import RightFitError
 Connection: TypeAlias = AsyncConnection[TupleRow]
 Pool: TypeAlias = AsyncConnectionPool[Connection]
 
+IDLE_SECONDS_MAX = 8.0
+"""How long a transaction may wait for its holder, with the locks that it has, until PostgreSQL ends the session."""
+RECONNECT_SECONDS_MAX = 7.0
+"""How long the pool tries to connect, ever more seldom (after 1, 2, 4 … s); from then on each request tries at once."""
+
 
 class RoleError(RightFitError):
     """The service logs in with a role that row level security does not bind."""
@@ -24,11 +29,11 @@ class RoleError(RightFitError):
 
 def make_pool(settings: Settings) -> Pool:
     """Return the pool, closed; nothing connects before it is opened."""
-    limit_ms = int(settings.statement_timeout_seconds * 1000)
+    statement_seconds = settings.statement_timeout_seconds
     limits = {
-        "statement_timeout": limit_ms,
-        "lock_timeout": limit_ms,
-        "idle_in_transaction_session_timeout": limit_ms,
+        "statement_timeout": statement_seconds,
+        "lock_timeout": min(statement_seconds, settings.lock_timeout_seconds),
+        "idle_in_transaction_session_timeout": min(statement_seconds, IDLE_SECONDS_MAX),
     }
     return AsyncConnectionPool(
         settings.database_url,
@@ -37,13 +42,13 @@ def make_pool(settings: Settings) -> Pool:
             "autocommit": True,
             "application_name": "rightfit",
             "connect_timeout": 2,
-            "options": " ".join(f"-c {name}={value}" for name, value in limits.items()),
+            "options": " ".join(f"-c {name}={int(seconds * 1000)}" for name, seconds in limits.items()),
         },
         min_size=settings.pool_connections_min,
         max_size=settings.pool_connections_max,
         max_waiting=settings.pool_waiting_max,
         timeout=settings.pool_timeout_seconds,
-        reconnect_timeout=30,
+        reconnect_timeout=RECONNECT_SECONDS_MAX,
         open=False,
     )
 

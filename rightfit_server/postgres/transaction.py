@@ -25,6 +25,8 @@ _BEGIN = sql.SQL("BEGIN" + _TENANT)
 _BEGIN_READING = sql.SQL("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY" + _TENANT)
 _IN_TRANSACTION = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 _CONTENTION = (errors.SerializationFailure, errors.DeadlockDetected)
+# PostgreSQL has ended the session; psycopg counts these as mistakes of its own (class 25 of SQLSTATE).
+_ENDED = (errors.IdleInTransactionSessionTimeout, errors.TransactionTimeout)
 
 
 class PostgresStorage:
@@ -122,5 +124,5 @@ async def _translated() -> AsyncIterator[None]:
         yield
     except _CONTENTION as contention:
         raise ContentionError(str(contention)) from contention
-    except errors.OperationalError as trouble:
+    except (errors.OperationalError, *_ENDED) as trouble:
         raise UnavailableError(str(trouble)) from trouble

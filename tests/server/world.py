@@ -62,6 +62,7 @@ class Database:
         """Return settings for this database, quick to give up and to look again."""
         quick = {
             "poll_seconds": 0.2,
+            "lock_timeout_seconds": 30.0,
             "pool_connections_min": 1,
             "pool_connections_max": 4,
             "log_level": "error",
