@@ -107,6 +107,21 @@ async def check_pool_is_back(world: World, office: Phone) -> None:
     check(world.database)
 
 
+async def test_F15_as_shipped_the_pool_is_back_in_time(
+    database: Database,
+) -> None:
+    async with serving(database, lock_timeout_seconds=AS_SHIPPED) as world:
+        pool = world.services.storage._pool  # type: ignore[attr-defined]
+        async with pool.connection() as connection:
+            shown = await connection.execute(
+                "SELECT setting::int FROM pg_settings WHERE name = 'idle_in_transaction_session_timeout'"
+            )
+            (limit_ms,) = await shown.fetchone()
+    assert 0 < limit_ms < BACK_SECONDS_MAX * 1000
+    # The pool never waits longer than this between two attempts to connect.
+    assert pool.reconnect_timeout < BACK_SECONDS_MAX
+
+
 async def test_F15_whoever_waits_for_a_session_that_idles_gets_through_when_it_is_ended(
     database: Database,
 ) -> None:
