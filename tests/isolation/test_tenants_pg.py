@@ -201,6 +201,82 @@ async def test_T06_no_row_is_written_into_or_linked_to_another_tenant(world: Wor
             )
 
 
+CHANGE = (
+    "INSERT INTO app.changes (tenant_id, device_id, counter, digest, kind, entity_id, op, status, change,"
+    " outcome, commit_seq, ordinal, subject_id) VALUES ('acme', {device}, 99, '', 'job', 'j1', 'edit', 'applied',"
+    " '{{}}', '{{}}', {commit}, 9, {subject})"
+)
+NAMES = {
+    "device": "(SELECT min(device_id) FROM app.devices WHERE tenant_id = 'acme')",
+    "commit": "(SELECT max(seq) FROM app.commits WHERE tenant_id = 'acme')",
+    "subject": "(SELECT min(subject_id) FROM app.subjects WHERE tenant_id = 'acme')",
+}
+
+
+@pytest.mark.anyio
+async def test_T06_a_row_of_history_names_only_what_its_tenant_has(world: World) -> None:
+    _, stranger, _ = await two_tenants(world)
+    elsewhere = {"device": f"'{stranger.device_id}'", "commit": "99999", "subject": "'sam'"}
+    with psycopg.connect(world.database.superuser_url, autocommit=True) as connection:
+        # What the stranger's tenant has: seen by the statement itself, and of no use for all that.
+        assert connection.execute(
+            "SELECT count(*) FROM app.subjects WHERE subject_id = 'sam'"
+        ).fetchone() == (1,)
+    for url in (world.database.url, world.database.superuser_url):
+        with psycopg.connect(url, autocommit=True) as connection:
+            for what, name in elsewhere.items():
+                with pytest.raises(errors.ForeignKeyViolation), administration.tenant(connection, "acme"):
+                    connection.execute(CHANGE.format(**{**NAMES, what: name}).encode())
+            with pytest.raises(errors.ForeignKeyViolation), administration.tenant(connection, "acme"):
+                connection.execute("UPDATE app.entities SET commit_seq = 99999 WHERE tenant_id = 'acme'")
+            with administration.tenant(connection, "acme"), connection.transaction(force_rollback=True):
+                assert connection.execute(CHANGE.format(**NAMES).encode()).rowcount == 1
+
+
+@pytest.mark.anyio
+async def test_T06_what_history_names_stays_while_it_does(world: World) -> None:
+    await two_tenants(world)
+    only_named_there = {"device": "'lone'", "commit": "9001", "subject": "'newcomer'"}
+    parents = {
+        "commits": "DELETE FROM app.commits WHERE seq = 9001",
+        "commits of records": "DELETE FROM app.commits WHERE seq = 9002",
+        "renumbered": "UPDATE app.commits SET seq = seq + 100 WHERE seq > 9000",
+        "devices": "DELETE FROM app.devices WHERE device_id = 'lone'",
+        "subjects": "DELETE FROM app.subjects WHERE subject_id = 'newcomer'",
+    }
+    with psycopg.connect(world.database.owner_url, autocommit=True) as connection:
+        administration.create_subject(connection, "acme", "newcomer")
+        administration.create_device(connection, "acme", "olga", "lone")
+        with administration.tenant(connection, "acme"):
+            connection.execute(
+                "INSERT INTO app.commits (tenant_id, seq, chain) VALUES ('acme', 9001, ''), ('acme', 9002, '')"
+            )
+            connection.execute(CHANGE.format(**only_named_there).encode())
+            connection.execute("UPDATE app.entities SET commit_seq = 9002 WHERE entity_id = 'j1'")
+        for statement in parents.values():
+            with pytest.raises(errors.ForeignKeyViolation), administration.tenant(connection, "acme"):
+                connection.execute(statement.encode())
+        with administration.tenant(connection, "acme"):
+            connection.execute("DELETE FROM app.changes WHERE device_id = 'lone'")
+            connection.execute("UPDATE app.entities SET commit_seq = 1 WHERE commit_seq = 9002")
+            for statement in parents.values():
+                connection.execute(statement.encode())
+
+
+@pytest.mark.anyio
+async def test_T06_what_is_about_to_be_named_is_not_removed_meanwhile(world: World) -> None:
+    await two_tenants(world)
+    with (
+        psycopg.connect(world.database.owner_url, autocommit=True, options="-c lock_timeout=50ms") as remover,
+        psycopg.connect(world.database.url, autocommit=True) as writer,
+    ):
+        administration.create_subject(remover, "acme", "newcomer", [])
+        with administration.tenant(writer, "acme"):
+            writer.execute(CHANGE.format(**{**NAMES, "subject": "'newcomer'"}).encode())
+            with pytest.raises(errors.LockNotAvailable), administration.tenant(remover, "acme"):
+                remover.execute("DELETE FROM app.subjects WHERE subject_id = 'newcomer'")
+
+
 @pytest.mark.anyio
 async def test_T07_the_same_keys_in_two_tenants_both_succeed(world: World) -> None:
     await two_tenants(world)
