@@ -36,8 +36,7 @@ class Presence:
         if len(self._noted) >= REMEMBERED_MAX:
             self._noted.clear()
         try:
-            async with self._storage.devices(identity.tenant_id) as transaction:
-                await transaction.seen(identity, acknowledged_seq)
+            await self._storage.seen(identity, acknowledged_seq)
         except (UnavailableError, ContentionError) as error:
             _log.warning("presence_not_noted", reason=type(error).__name__, detail=str(error)[:200])
             return

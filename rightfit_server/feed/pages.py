@@ -13,6 +13,9 @@ a grant which is taken back meanwhile does not leave its place to another. A pag
 one takes along what one of its transactions changed elsewhere, as it is now, so that no transaction is
 ever seen in half.
 
+Most who ask have everything already. That can be told from where the feed stands, so that for them no more than that
+is read; whoever needs more is answered from a transaction (`_Glanced`). One and the same code cuts the page.
+
 A page of no rows (`rows_max` 0) stays where it is, and tells in its cursor how far the feed has come;
 so does every page that is not the last, so that what a device was told once cannot be taken back
 unnoticed (see `lineage`).
@@ -21,6 +24,7 @@ Cursors: B08 of docs/explanation/faults.md. Loss of access: semantics, section 7
 """
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import msgspec
@@ -31,6 +35,7 @@ from rightfit_server.feed.lineage import Lineage
 from rightfit_server.ports.storage import FeedRow, FeedTransaction, Identity, Storage, Viewer
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.feed import GENESIS, Evicted, cut
+from rightfit_sync.ingest.snapshot import Key
 from rightfit_sync.limits import ROWS_PER_PAGE_MAX
 from rightfit_sync.packing import PackedPage, PackedRow, apart
 from rightfit_sync.wire.cursor import Cursor
@@ -63,32 +68,73 @@ class Feed:
         self._cursors = cursors
         self._rows = rows
 
-    async def pull(self, identity: Identity, cursor: str | None, rows_max: int) -> Pulled:
+    async def pull(
+        self, identity: Identity, cursor: str | None, rows_max: int, *, is_news_likely: bool = False
+    ) -> Pulled:
         """Return the next page after `cursor` (None: the first one), of about `rows_max` rows; 0 asks for none.
 
-        Raises `RemoteError`: 400 `cursor_invalid`, 403 `cursor_foreign`, 409 `epoch_changed`, 410
-        `cursor_expired`.
+        Where news is likely, no glance is wasted. Raises `RemoteError`: 400 `cursor_invalid`, 403 `cursor_foreign`,
+        409 `epoch_changed`, 410 `cursor_expired`.
         """
         if not 0 <= rows_max <= ROWS_PER_PAGE_MAX:
             raise RemoteError("invalid_message", f"rows_max is 0 to {ROWS_PER_PAGE_MAX}", path="rows_max")
+        if cursor is not None and not is_news_likely:
+            with suppress(_NeedsTransactionError):
+                viewer = await self._storage.glance(identity)
+                return await self._pulled(_Glanced(), viewer, identity, cursor, rows_max)
         async with self._storage.feed(identity.tenant_id) as transaction:
             viewer = await transaction.viewer(identity)
-            place = await self._lineage.place(transaction, viewer, identity, cursor)
-            position = viewer.position
-            if not rows_max:
-                piece, page = _Piece((), place, is_last=False), PackedPage("", sorted(viewer.tags), more=True)
-            elif place.is_expired(position.purge_horizon):
-                message = "deleted records after this cursor are forgotten: push, then compare the copy"
-                raise RemoteError("cursor_expired", message, status=410, path="cursor")
-            else:
-                cutter = _Cutter(transaction, viewer, identity.tenant_id, rows_max, self._rows)
-                piece = await cutter.next(place)
-                page = await cutter.page(place, piece)
+            return await self._pulled(transaction, viewer, identity, cursor, rows_max)
+
+    async def _pulled(
+        self,
+        transaction: "FeedTransaction | _Glanced",
+        viewer: Viewer,
+        identity: Identity,
+        cursor: str | None,
+        rows_max: int,
+    ) -> Pulled:
+        place = await self._lineage.place(transaction, viewer, identity, cursor)
+        position = viewer.position
+        if not rows_max:
+            piece, page = _Piece((), place, is_last=False), PackedPage("", sorted(viewer.tags), more=True)
+        elif place.is_expired(position.purge_horizon):
+            message = "deleted records after this cursor are forgotten: push, then compare the copy"
+            raise RemoteError("cursor_expired", message, status=410, path="cursor")
+        else:
+            cutter = _Cutter(transaction, viewer, identity.tenant_id, rows_max, self._rows)
+            piece = await cutter.next(place)
+            page = await cutter.page(place, piece)
         after = piece.cursor.heard_of(position.head, position.chain)
         signed = replace(page, cursor=self._cursors.sign(after))
         is_news = bool(page.rows or page.evicted or page.more or cursor is None)
         is_news = is_news or viewer.tags_seq > place.tags_seq
         return Pulled(signed, place.seq, position.epoch, is_news)
+
+
+class _NeedsTransactionError(Exception):
+    """More must be read than a glance has seen."""
+
+
+class _Glanced:
+    """A feed of which no more is known than where it stands: whoever asks it anything needs a transaction."""
+
+    async def chains(self, _seqs: Collection[int]) -> dict[int, str]:
+        raise _NeedsTransactionError
+
+    async def rows_after(self, _seq: int, _tags: Collection[str], _limit: int) -> list[FeedRow]:
+        raise _NeedsTransactionError
+
+    async def rows_below(self, _start: int, _end: int, _tags: Collection[str], _limit: int) -> list[FeedRow]:
+        raise _NeedsTransactionError
+
+    async def companions(
+        self, _keys: Collection[Key], _after: int, _end: int, _tags: Collection[str]
+    ) -> list[FeedRow]:
+        raise _NeedsTransactionError
+
+    async def count_after(self, _seq: int) -> int:
+        raise _NeedsTransactionError
 
 
 class RowMaker:
@@ -116,7 +162,12 @@ class _Cutter:
     """Cuts one page inside one transaction."""
 
     def __init__(
-        self, transaction: FeedTransaction, viewer: Viewer, tenant_id: str, rows_max: int, rows: RowMaker
+        self,
+        transaction: FeedTransaction | _Glanced,
+        viewer: Viewer,
+        tenant_id: str,
+        rows_max: int,
+        rows: RowMaker,
     ) -> None:
         self._transaction = transaction
         self._viewer = viewer
@@ -148,8 +199,9 @@ class _Cutter:
 
     async def _forward(self, place: Cursor) -> _Piece:
         position, limit = self._viewer.position, self._rows_max + 1
-        size: int | None = None
         rows: list[FeedRow] = []
+        # No row stands after the head: who is there need not ask.
+        size = 0 if place.seq == position.head else None
         while size is None:
             rows = await self._transaction.rows_after(place.seq, self._viewer.tags, limit)
             size = cut([row.commit_seq for row in rows], self._rows_max)

@@ -2,12 +2,13 @@
 
 A commit of this process wakes them at once; one of another process is seen by looking now and then.
 Waking carries no truth: who is woken pulls, and waits on if there was nothing for it. No database
-connection is held meanwhile.
+connection is held meanwhile. Who listens before it looks misses nothing that is committed after the look.
 """
 
 import asyncio
 from collections import defaultdict
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 
 class Waiting:
@@ -20,22 +21,29 @@ class Waiting:
 
     def wake(self, tenant_id: str) -> None:
         """Wake everybody who waits for this tenant."""
-        for event in self._events.pop(tenant_id, ()):
+        for event in self._events.get(tenant_id, ()):
             event.set()
 
-    async def wait(self, tenant_id: str, seconds: float) -> None:
-        """Return when the tenant has committed, when it is time to look, or after `seconds`."""
-        if self.is_closed:
-            return
+    @contextmanager
+    def listening(self, tenant_id: str) -> Iterator[asyncio.Event]:
+        """Give an event that is set by each commit of the tenant in this process; its holder clears it."""
         event = asyncio.Event()
         self._events[tenant_id].add(event)
+        try:
+            yield event
+        finally:
+            listening = self._events[tenant_id]
+            listening.discard(event)
+            if not listening:
+                del self._events[tenant_id]
+
+    async def wait(self, news: asyncio.Event, seconds: float) -> None:
+        """Return when `news` is set, when it is time to look, or after `seconds`."""
+        if self.is_closed:
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(min(seconds, self._poll_seconds)):
-                await event.wait()
-        waiting = self._events.get(tenant_id, set())
-        waiting.discard(event)
-        if not waiting:
-            self._events.pop(tenant_id, None)
+                await news.wait()
 
     def close(self) -> None:
         """Wake everybody, and let nobody wait from now on: the process is to end."""

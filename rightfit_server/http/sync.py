@@ -1,10 +1,13 @@
 """The exchange: changes up, receipts and a page of the feed down. `/v1/push` and `/v1/pull` are its halves.
 
 With `?wait=<seconds>` a request that has nothing to push, and for which there is nothing, is held until
-there is. Whether device and server share their past is looked at before anything of the push is taken in.
+there is, or until its caller has hung up. Whether device and server share their past is looked at before anything
+of the push is taken in.
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from litestar import Response, post
@@ -48,11 +51,13 @@ async def _exchange(request: AnyRequest, *, is_pushing: bool, is_pulling: bool) 
     if message.changes and not is_pushing:
         raise RemoteError("invalid_message", "a pull carries no changes: use /v1/sync", path="changes")
     identity = writing_as(caller, message.device_id)
-    ask = _Asked(services, identity, message)
+    ask = _Asked(services, identity, message, request)
     answer = await answered(services, identity, ask.push) if message.changes else None
     pulled = None
     if is_pulling:
-        pulled = await answered(services, identity, partial(ask.pull, 0 if answer else wait_seconds))
+        # What was pushed is news to the device itself.
+        pull = partial(ask.pull, is_news_likely=True) if answer else partial(ask.wait, wait_seconds)
+        pulled = await answered(services, identity, pull)
     epoch = (
         answer.epoch if answer else pulled.epoch if pulled else await answered(services, identity, ask.epoch)
     )
@@ -86,10 +91,13 @@ def _wait_seconds(request: AnyRequest, services: Services) -> float:
 class _Asked:
     """One exchange, for one device: each half of it is done in a transaction that begins with its cursor."""
 
-    def __init__(self, services: Services, identity: Identity, message: SyncRequest) -> None:
+    def __init__(
+        self, services: Services, identity: Identity, message: SyncRequest, request: AnyRequest
+    ) -> None:
         self._services = services
         self._identity = identity
         self._message = message
+        self._request = request
 
     async def push(self) -> Answer:
         answer = await self._services.ingest.push(self._identity, self._message.changes, self._guard)
@@ -100,16 +108,45 @@ class _Asked:
     async def _guard(self, transaction: Chains, viewer: Viewer) -> None:
         await self._services.lineage.place(transaction, viewer, self._identity, self._message.cursor)
 
-    async def pull(self, wait_seconds: float) -> Pulled:
-        services, message = self._services, self._message
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + wait_seconds
-        pulled = await services.feed.pull(self._identity, message.cursor, message.rows_max)
-        await services.presence.note(self._identity, pulled.acknowledged_seq)
-        while not pulled.is_news and clock() < deadline and not services.waiting.is_closed:
-            await services.waiting.wait(self._identity.tenant_id, deadline - clock())
-            pulled = await services.feed.pull(self._identity, message.cursor, message.rows_max)
+    async def pull(self, *, is_news_likely: bool = False) -> Pulled:
+        pulled = await self._look(is_news_likely=is_news_likely)
+        await self._services.presence.note(self._identity, pulled.acknowledged_seq)
         return pulled
+
+    async def _look(self, *, is_news_likely: bool) -> Pulled:
+        feed, message = self._services.feed, self._message
+        return await feed.pull(
+            self._identity, message.cursor, message.rows_max, is_news_likely=is_news_likely
+        )
+
+    async def wait(self, seconds: float) -> Pulled:
+        """Pull until there is news, at most for `seconds`, and no longer than somebody waits for the answer."""
+        if not seconds:
+            return await self.pull()
+        waiting, clock = self._services.waiting, asyncio.get_running_loop().time
+        deadline = clock() + seconds
+        with waiting.listening(self._identity.tenant_id) as news:
+            pulled = await self.pull()
+            with self._hanging_up(news) as hung_up:
+                while not (pulled.is_news or clock() >= deadline or waiting.is_closed):
+                    await waiting.wait(news, deadline - clock())
+                    if hung_up.done():
+                        break
+                    is_woken = news.is_set()
+                    news.clear()
+                    pulled = await self._look(is_news_likely=is_woken)
+        return pulled
+
+    @contextmanager
+    def _hanging_up(self, news: asyncio.Event) -> Iterator[asyncio.Future[object]]:
+        """Give a future that is done when the caller has hung up, which sets `news`, too."""
+        # The body has been read, so that all that can still come is the end of the connection.
+        hung_up: asyncio.Future[object] = asyncio.ensure_future(self._request.receive())
+        hung_up.add_done_callback(lambda _: news.set())
+        try:
+            yield hung_up
+        finally:
+            hung_up.cancel()
 
     async def epoch(self) -> str:
         async with self._services.storage.feed(self._identity.tenant_id) as transaction:

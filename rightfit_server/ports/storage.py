@@ -387,9 +387,6 @@ class DeviceTransaction(Protocol):
     async def succeed(self, replica_id: str, device_id: str) -> None:
         """Enter `device_id` as another id of a replica, if nobody has it."""
 
-    async def seen(self, identity: Identity, acknowledged_seq: int) -> None:
-        """Note that the device was here, and up to which commit it has applied the feed."""
-
 
 class EpochTransaction(Chains, Protocol):
     """What is done when a restore that nobody told of comes to light."""
@@ -421,6 +418,15 @@ class Storage(Protocol):
 
     def devices(self, tenant_id: str) -> AbstractAsyncContextManager[DeviceTransaction]:
         """Open a transaction that writes about devices."""
+
+    async def glance(self, identity: Identity) -> Viewer:
+        """Return what the caller may see, and nothing else; raises `UnknownDeviceError`."""
+
+    async def seen(self, identity: Identity, acknowledged_seq: int) -> None:
+        """Note that the device was here, and up to which commit it has applied the feed.
+
+        A crash may forget it.
+        """
 
     async def ping(self) -> None:
         """Raise unless the database answers."""

@@ -3,6 +3,9 @@
 The tenant is set with `set_config(…, true)`, quoted by libpq and for this transaction alone, so that
 nothing is left on the connection when it goes back to the pool. What reads does so at one moment
 (repeatable read, read only).
+
+What is known beforehand travels as one pipeline, which PostgreSQL takes for one transaction until its end: one
+round trip in place of four.
 """
 
 from collections.abc import AsyncIterator
@@ -11,16 +14,18 @@ from contextlib import asynccontextmanager
 from psycopg import errors, sql
 from psycopg.pq import TransactionStatus
 
-from rightfit_server.ports.storage import ContentionError, UnavailableError
-from rightfit_server.postgres.accounts_store import PostgresDevices
+from rightfit_server.ports.storage import ContentionError, Identity, UnavailableError, Viewer
+from rightfit_server.postgres.accounts_store import PostgresDevices, note_seen
 from rightfit_server.postgres.comparing_store import PostgresComparing
 from rightfit_server.postgres.epoch import PostgresEpochs
 from rightfit_server.postgres.feed_store import PostgresFeed
 from rightfit_server.postgres.ingest_store import PostgresIngest
 from rightfit_server.postgres.pool import Connection, Pool, check_role
 from rightfit_server.postgres.records_store import PostgresRecords
+from rightfit_server.postgres.viewer import ask_viewer, viewer_found
 
 _TENANT = "; SELECT set_config('app.tenant_id', {}, true)"
+_TENANT_OF_PIPELINE = "SELECT set_config('app.tenant_id', %s, true)"
 _BEGIN = sql.SQL("BEGIN" + _TENANT)
 _BEGIN_READING = sql.SQL("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY" + _TENANT)
 _IN_TRANSACTION = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
@@ -99,6 +104,21 @@ class PostgresStorage:
         async with self._transaction(tenant_id, is_reading=False) as connection:
             yield PostgresDevices(connection, tenant_id)
 
+    async def glance(self, identity: Identity) -> Viewer:
+        """Return what the caller may see, and nothing else; one statement, so of one moment."""
+        async with _translated(), self._pool.connection() as connection:
+            await self._check(connection)
+            async with _at_once(connection, identity.tenant_id):
+                found = await ask_viewer(connection, identity)
+            return await viewer_found(found, identity)
+
+    async def seen(self, identity: Identity, acknowledged_seq: int) -> None:
+        """Note that the device was here, and up to which commit it has applied the feed."""
+        async with _translated(), self._pool.connection() as connection:
+            await self._check(connection)
+            async with _at_once(connection, identity.tenant_id):
+                await note_seen(connection, identity, acknowledged_seq)
+
     @asynccontextmanager
     async def _transaction(self, tenant_id: str, *, is_reading: bool) -> AsyncIterator[Connection]:
         async with _translated(), self._pool.connection() as connection:
@@ -115,6 +135,19 @@ class PostgresStorage:
                     # pipeline that broke off leaves it believing in statements that the database never saw.
                     await connection.rollback()
                 raise
+
+
+@asynccontextmanager
+async def _at_once(connection: Connection, tenant_id: str) -> AsyncIterator[None]:
+    """Make one transaction of the tenant of the statements inside; their results can be read after it."""
+    try:
+        async with connection.pipeline():
+            await connection.execute(_TENANT_OF_PIPELINE, (tenant_id,))
+            yield
+    except BaseException:
+        # What broke off leaves psycopg believing in prepared statements that the database never saw.
+        await connection.close()
+        raise
 
 
 @asynccontextmanager

@@ -2,6 +2,9 @@
 
 from collections.abc import Collection
 
+from psycopg import AsyncCursor
+from psycopg.rows import TupleRow
+
 from rightfit_server.ports.storage import Identity, TagGrant, TenantPosition, UnknownDeviceError, Viewer
 from rightfit_server.postgres.pool import Connection
 from rightfit_sync.ingest.snapshot import Device
@@ -23,8 +26,19 @@ _VIEWER = """
 
 async def read_viewer(connection: Connection, identity: Identity) -> Viewer:
     """Return what the caller may see; raises `UnknownDeviceError` (401) for a device that may not speak."""
-    asked = (identity.device_id, identity.subject_id, identity.token_device_id)
-    row = await (await connection.execute(_VIEWER, asked)).fetchone()
+    return await viewer_found(await ask_viewer(connection, identity), identity)
+
+
+async def ask_viewer(connection: Connection, identity: Identity) -> AsyncCursor[TupleRow]:
+    """Ask what the caller may see; `viewer_found` reads the answer, in a pipeline after its end."""
+    return await connection.execute(
+        _VIEWER, (identity.device_id, identity.subject_id, identity.token_device_id)
+    )
+
+
+async def viewer_found(found: AsyncCursor[TupleRow], identity: Identity) -> Viewer:
+    """Return what `ask_viewer` has found; raises `UnknownDeviceError` (401) for a device that may not speak."""
+    row = await found.fetchone()
     if row is None:
         raise UnknownDeviceError
     position, (tags_seq, tags, granted, counter, entered_epoch, replica_ids) = row[:6], row[6:]
