@@ -13,6 +13,7 @@ in by one local transaction: receipts, the page and its cursor together.
 | `cursor_invalid`, `cursor_foreign` | it may have been restored: likewise |
 | `cursor_expired` | what is pending is pushed, then the copy is compared with the authority's and mended |
 | a response too large to read | a smaller page is asked for |
+| rows left to this side, which comes to others | the receipts are taken in, the page is asked for again in full |
 | a row offered in vain | `offer_refused` is raised, after everything else has been done |
 | anything else | raised: the outbox stays as it is |
 
@@ -24,7 +25,9 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from rightfit_sync.echo import completed
 from rightfit_sync.errors import RemoteError
+from rightfit_sync.feed import Page
 from rightfit_sync.ingest.snapshot import Pushed
 from rightfit_sync.limits import (
     CHANGES_PER_PUSH_MAX,
@@ -106,6 +109,7 @@ class Exchange:
         self._is_probing = False
         self._has_probed = False
         self._healings = 0
+        self._takes_own = True
         self._refused: Sequence[Key] = ()
         self._pushed = self._pulled = self._rejected = 0
         self._announced: Call | None = None
@@ -181,6 +185,7 @@ class Exchange:
             changes=planned,
             cursor=cursor,
             rows_max=0 if self._is_expired else self._rows_max,
+            takes_own=self._takes_own and bool(planned),
         )
 
     def _announced_after(self, planned: Sequence[Pushed], response: SyncResponse) -> Call | None:
@@ -225,16 +230,20 @@ class Exchange:
             message = "the authority answered a push without a receipt for any of its changes"
             raise RemoteError("no_receipts", message, status=200)
         self._announced = self._announced_after(planned, response)
-        if not self._is_idle(response):
-            self._apply(response)
+        is_whole = self._is_idle(response) or self._apply(response, planned)
         page = response.page
         self._pushed += len(response.receipts)
-        self._pulled += 0 if page is None else len(page.rows)
+        self._pulled += len(page.rows) if page is not None and is_whole else 0
         self._changes_max = min(self._changes_max * 2, CHANGES_PER_PUSH_MAX)
         self._bytes_max = min(self._bytes_max * 2, PUSH_BYTES_MAX - _ENVELOPE_BYTES)
         left = self._store.count_pending()
         self._report(Progress(self._pushed, left, self._pulled, 0 if page is None else page.remaining))
-        if self._is_expired or self._announced is not None or (page is not None and page.more):
+        if (
+            self._is_expired
+            or self._announced is not None
+            or (page is not None and page.more)
+            or not is_whole
+        ):
             return True
         return left > 0 and self._has_more()
 
@@ -245,7 +254,7 @@ class Exchange:
     def _is_idle(self, response: SyncResponse) -> bool:
         """Whether the answer brings nothing at all, so that nothing need be written (and waited for)."""
         page, state = response.page, self._store.state()
-        if page is None or response.receipts or response.deferred or page.rows or page.evicted:
+        if page is None or response.receipts or response.deferred or page.rows or page.own or page.evicted:
             return False
         same_place = page.cursor == state.cursor and list(page.tags) == list(state.tags)
         same_authority = response.epoch == state.epoch and list(response.kinds) == list(
@@ -253,15 +262,34 @@ class Exchange:
         )
         return same_place and same_authority and not self._store.acknowledged()
 
-    def _apply(self, response: SyncResponse) -> None:
+    def _apply(self, response: SyncResponse, planned: Sequence[Pushed]) -> bool:
+        """Take in an answer that brings something; return whether its page was among it."""
         with self._store.transaction(), self._core.refreshing_once():
+            page = self._completed(response, planned)
             self._core.take_authority(response.kinds, response.epoch)
             self._rejected += len(self._core.take_receipts(response.receipts))
             if response.deferred:
                 self._core.take_deferred([one.dot for one in response.deferred])
-            if response.page is not None:
-                self._core.take_page(response.page)
+            if page is not None:
+                self._core.take_page(page)
             self._taken()
+        return page is not None or response.page is None
+
+    def _completed(self, response: SyncResponse, planned: Sequence[Pushed]) -> Page | None:
+        """Return the page with the rows that it leaves to this side; None where it has to be asked for in full."""
+        page = response.page
+        if page is None or not (page.own or page.own_digest):
+            return page
+        push = [pushed.change for pushed in planned]
+        trunks = self._store.trunks({(change.kind, change.entity_id) for change in push})
+        whole = completed(page, push, response.receipts, trunks, self._core.schema)
+        if whole is None and not self._takes_own:
+            raise RemoteError(
+                "malformed_response", "the page leaves out rows that were asked for", status=200
+            )
+        # Where this side and the authority do not come to the same, nothing is left to this side again.
+        self._takes_own = whole is not None
+        return whole
 
     def _mend(self, problem: RemoteError, planned: Sequence[Pushed]) -> None:
         """Do what makes the next request pass; raise `problem` where nothing does."""

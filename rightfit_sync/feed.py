@@ -35,6 +35,18 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     seal: bytes = b""
 
 
+class Own(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A row that the device works out itself, from its copy and the changes that it has just pushed (see `echo`).
+
+    `place` is that of its last change in the push, counted from 0; `tags` and `seal` are those of the row.
+    """
+
+    seq: int
+    place: int
+    tags: Sequence[str] = ()
+    seal: bytes = b""
+
+
 class Evicted(msgspec.Struct, frozen=True, gc=False):
     """An entity that left the subject's audience in the commit `seq`: to be forgotten, not mourned."""
 
@@ -47,7 +59,8 @@ class Page(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A piece of the feed.
 
     `cursor` is where the next one begins (and proof of how far the authority had come), `more` whether there is one
-    now, `remaining` about how many rows are still to come (for progress), `tags` the subject's present tags.
+    now, `remaining` about how many rows are still to come (for progress), `tags` the subject's present tags. `own` are
+    rows whose states are left out, `own_digest` is taken over these states.
     """
 
     cursor: str
@@ -56,6 +69,8 @@ class Page(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     evicted: Sequence[Evicted] = ()
     more: bool = False
     remaining: int = 0
+    own: Sequence[Own] = ()
+    own_digest: bytes = b""
 
 
 def chained(previous: str, seq: int, rows: Iterable[tuple[str, str, str]]) -> str:

@@ -3,19 +3,21 @@
 ::
 
     row  = [step, state, seal, tags, orphans, suggestions]
-    page = {cursor, tags, rows, seals, ...}        as `feed.Page` otherwise
+    own  = [step, place, tags]
+    page = {cursor, tags, rows, seals, own, own_seals, ...}        as `feed.Page` otherwise
 
 `step` is how far the sequence number is beyond that of the row before it in its page (of a row alone: beyond 0);
 `tags` is null where they are all those of the page. The `seals` of a page follow each other in one blob, and `seal` is
-empty: being random, they would spoil the compression of the words around them. The authority sends a state as it is
-stored, and a replica keeps it so: neither takes it apart for that.
+empty: being random, they would spoil the compression of the words around them; likewise those of `own`. The authority
+sends a state as it is stored, and a replica keeps it so: neither takes it apart for that.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from rightfit_sync.feed import Evicted, Page, Row
+from rightfit_sync.feed import Evicted, Own, Page, Row
+from rightfit_sync.records import Entity
 from rightfit_sync.state import decode_state, encode_state
 
 
@@ -30,6 +32,14 @@ class PackedRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     suggestions: Mapping[str, str] = {}
 
 
+class PackedOwn(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A `feed.Own`; its seal stands apart."""
+
+    step: int
+    place: int
+    tags: Sequence[str] | None = None
+
+
 class PackedPage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A `feed.Page` with packed rows."""
 
@@ -40,6 +50,9 @@ class PackedPage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     evicted: Sequence[Evicted] = ()
     more: bool = False
     remaining: int = 0
+    own: Sequence[PackedOwn] = ()
+    own_seals: bytes = b""
+    own_digest: bytes = b""
 
 
 SEAL_BYTES = 16
@@ -69,7 +82,28 @@ def decode_row(content: bytes) -> Row:
 def packed_page(page: Page) -> PackedPage:
     """Return `page` as it travels."""
     rows, seals = apart(packed_rows(page.rows, page.tags))
-    return PackedPage(page.cursor, page.tags, rows, seals, page.evicted, page.more, page.remaining)
+    return PackedPage(
+        page.cursor,
+        page.tags,
+        rows,
+        seals,
+        page.evicted,
+        page.more,
+        page.remaining,
+        _packed_own(page.own, page.tags) or (),
+        b"".join([one.seal for one in page.own]),
+        page.own_digest,
+    )
+
+
+def _packed_own(own: Iterable[Own], page_tags: Sequence[str]) -> list[PackedOwn]:
+    packed: list[PackedOwn] = []
+    former, everything = 0, list(page_tags)
+    for one in own:
+        tags = None if list(one.tags) == everything else one.tags
+        packed.append(PackedOwn(one.seq - former, one.place, tags))
+        former = one.seq
+    return packed
 
 
 def apart(rows: Sequence[PackedRow]) -> tuple[Sequence[PackedRow], bytes]:
@@ -98,8 +132,30 @@ def page_of(packed: PackedPage) -> Page:
     seals = packed.seals
     if seals and len(seals) != SEAL_BYTES * len(packed.rows):
         raise msgspec.ValidationError("a page has one seal for each of its rows, or none")
-    rows = rows_of(packed.rows, packed.tags, seals)
-    return Page(packed.cursor, packed.tags, rows, packed.evicted, packed.more, packed.remaining)
+    rows, own = rows_of(packed.rows, packed.tags, seals), _own_of(packed)
+    return Page(
+        packed.cursor,
+        packed.tags,
+        rows,
+        packed.evicted,
+        packed.more,
+        packed.remaining,
+        own or (),
+        packed.own_digest,
+    )
+
+
+def _own_of(packed: PackedPage) -> list[Own]:
+    seals = packed.own_seals
+    if len(seals) != SEAL_BYTES * len(packed.own):
+        raise msgspec.ValidationError("a page has one seal for each row that it leaves to the device")
+    own: list[Own] = []
+    seq = 0
+    for number, one in enumerate(packed.own):
+        seq += one.step
+        seal = seals[number * SEAL_BYTES : (number + 1) * SEAL_BYTES]
+        own.append(Own(seq, one.place, packed.tags if one.tags is None else one.tags, seal))
+    return own
 
 
 def rows_of(packed: Iterable[PackedRow], page_tags: Sequence[str], seals: bytes = b"") -> list[Row]:
@@ -117,6 +173,13 @@ def state_of(row: Row) -> bytes:
     """Return the state of the entity of `row`: as it came, where it did."""
     state = row.__dict__.get(_STATE)
     return state if isinstance(state, bytes) else encode_state(row.entity)
+
+
+def encoded_row(seq: int, entity: Entity, tags: Sequence[str], seal: bytes) -> Row:
+    """Return the row of an entity that is not in conflict with others, its state encoded once for all."""
+    row = Row(seq, entity, tags, seal=seal)
+    row.__dict__[_STATE] = encode_state(entity)
+    return row
 
 
 def _row(packed: PackedRow, former_seq: int, page_tags: Sequence[str], seal: bytes) -> Row:

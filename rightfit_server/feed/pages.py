@@ -23,9 +23,9 @@ unnoticed (see `lineage`).
 Cursors: B08 of docs/explanation/faults.md. Loss of access: semantics, section 7.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -33,11 +33,12 @@ from msgspec.structs import replace
 from rightfit_server.feed.cursors import Cursors, Seals
 from rightfit_server.feed.lineage import Lineage
 from rightfit_server.ports.storage import FeedRow, FeedTransaction, Identity, Storage, Viewer
+from rightfit_sync.echo import digest_of
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.feed import GENESIS, Evicted, cut
 from rightfit_sync.ingest.snapshot import Key
 from rightfit_sync.limits import ROWS_PER_PAGE_MAX
-from rightfit_sync.packing import PackedPage, PackedRow, apart
+from rightfit_sync.packing import PackedOwn, PackedPage, PackedRow, apart
 from rightfit_sync.wire.cursor import Cursor
 
 
@@ -51,6 +52,16 @@ class Pulled(msgspec.Struct, frozen=True):
     acknowledged_seq: int
     epoch: str
     is_news: bool
+
+
+class Made(NamedTuple):
+    """What the device's own push has just made: its commit, and `ingest.service.Answer.own`."""
+
+    commit_seq: int
+    own: Mapping[Key, tuple[int, int]]
+
+
+NOTHING_MADE: Final = Made(0, {})
 
 
 class _Piece(NamedTuple):
@@ -69,22 +80,29 @@ class Feed:
         self._rows = rows
 
     async def pull(
-        self, identity: Identity, cursor: str | None, rows_max: int, *, is_news_likely: bool = False
+        self,
+        identity: Identity,
+        cursor: str | None,
+        rows_max: int,
+        made: Made = NOTHING_MADE,
+        *,
+        is_news_likely: bool = False,
     ) -> Pulled:
         """Return the next page after `cursor` (None: the first one), of about `rows_max` rows; 0 asks for none.
 
-        Where news is likely, no glance is wasted. Raises `RemoteError`: 400 `cursor_invalid`, 403 `cursor_foreign`,
-        409 `epoch_changed`, 410 `cursor_expired`.
+        The device works out itself what it has `made`, where nobody else had a part in it. Where news is likely, no
+        glance is wasted. Raises `RemoteError`: 400 `cursor_invalid`, 403 `cursor_foreign`, 409 `epoch_changed`, 410
+        `cursor_expired`.
         """
         if not 0 <= rows_max <= ROWS_PER_PAGE_MAX:
             raise RemoteError("invalid_message", f"rows_max is 0 to {ROWS_PER_PAGE_MAX}", path="rows_max")
         if cursor is not None and not is_news_likely:
             with suppress(_NeedsTransactionError):
                 viewer = await self._storage.glance(identity)
-                return await self._pulled(_Glanced(), viewer, identity, cursor, rows_max)
+                return await self._pulled(_Glanced(), viewer, identity, cursor, rows_max, made)
         async with self._storage.feed(identity.tenant_id) as transaction:
             viewer = await transaction.viewer(identity)
-            return await self._pulled(transaction, viewer, identity, cursor, rows_max)
+            return await self._pulled(transaction, viewer, identity, cursor, rows_max, made)
 
     async def _pulled(
         self,
@@ -93,6 +111,7 @@ class Feed:
         identity: Identity,
         cursor: str | None,
         rows_max: int,
+        made: Made,
     ) -> Pulled:
         place = await self._lineage.place(transaction, viewer, identity, cursor)
         position = viewer.position
@@ -104,10 +123,10 @@ class Feed:
         else:
             cutter = _Cutter(transaction, viewer, identity.tenant_id, rows_max, self._rows)
             piece = await cutter.next(place)
-            page = await cutter.page(place, piece)
+            page = await cutter.page(place, piece, made)
         after = piece.cursor.heard_of(position.head, position.chain)
         signed = replace(page, cursor=self._cursors.sign(after))
-        is_news = bool(page.rows or page.evicted or page.more or cursor is None)
+        is_news = bool(page.rows or page.own or page.evicted or page.more or cursor is None)
         is_news = is_news or viewer.tags_seq > place.tags_seq
         return Pulled(signed, place.seq, position.epoch, is_news)
 
@@ -218,7 +237,7 @@ class _Cutter:
         end = replace(place, seq=seq, chain=chain, tags_seq=position.head, backfill=None)
         return _Piece(rows[:size], end, is_last=False)
 
-    async def page(self, place: Cursor, piece: _Piece) -> PackedPage:
+    async def page(self, place: Cursor, piece: _Piece, made: Made) -> PackedPage:
         """Return `piece` as a page, with what its transactions changed elsewhere.
 
         The cursor is not signed yet.
@@ -232,7 +251,16 @@ class _Cutter:
         if not piece.is_last:
             visible += await self._companions(place, piece, visible)
             remaining = await self._transaction.count_after(piece.cursor.seq)
+        own = [row for row in visible if _is_own(row, made, place)]
+        if own:
+            left = {(row.kind, row.entity_id) for row in own}
+            visible = [row for row in visible if (row.kind, row.entity_id) not in left]
         rows, seals = apart(self._rows.rows(visible, tags, self._tenant_id))
+        packed = self._rows.rows(own, tags, self._tenant_id)
+        places = [
+            PackedOwn(one.step, made.own[row.kind, row.entity_id][0], one.tags)
+            for one, row in zip(packed, own, strict=True)
+        ]
         return PackedPage(
             cursor="",
             tags=sorted(tags),
@@ -241,6 +269,9 @@ class _Cutter:
             evicted=gone,
             more=not piece.is_last and (remaining > 0 or self._is_behind(piece.cursor, position.head)),
             remaining=remaining,
+            own=places or (),
+            own_seals=b"".join([one.seal for one in packed]),
+            own_digest=digest_of([row.state for row in own]) if own else b"",
         )
 
     def _is_behind(self, cursor: Cursor, head: int) -> bool:
@@ -261,3 +292,11 @@ class _Cutter:
             held.update(wave)
             found += fresh
         return found
+
+
+def _is_own(row: FeedRow, made: Made, place: Cursor) -> bool:
+    """Whether a device at `place` held this row, and has itself moved it on to what it is now."""
+    if row.commit_seq != made.commit_seq or row.orphans or row.suggestions:
+        return False
+    found = made.own.get((row.kind, row.entity_id))
+    return found is not None and found[1] <= place.seq

@@ -12,7 +12,7 @@ from functools import partial
 
 from litestar import Response, post
 
-from rightfit_server.feed.pages import Pulled
+from rightfit_server.feed.pages import NOTHING_MADE, Made, Pulled
 from rightfit_server.http.bodies import asked_type, read, write
 from rightfit_server.http.caller import answered, identify, writing_as
 from rightfit_server.http.protocol import check_protocol
@@ -55,8 +55,7 @@ async def _exchange(request: AnyRequest, *, is_pushing: bool, is_pulling: bool) 
     answer = await answered(services, identity, ask.push) if message.changes else None
     pulled = None
     if is_pulling:
-        # What was pushed is news to the device itself.
-        pull = partial(ask.pull, is_news_likely=True) if answer else partial(ask.wait, wait_seconds)
+        pull = partial(ask.pull, answer) if answer else partial(ask.wait, wait_seconds)
         pulled = await answered(services, identity, pull)
     epoch = (
         answer.epoch if answer else pulled.epoch if pulled else await answered(services, identity, ask.epoch)
@@ -108,15 +107,25 @@ class _Asked:
     async def _guard(self, transaction: Chains, viewer: Viewer) -> None:
         await self._services.lineage.place(transaction, viewer, self._identity, self._message.cursor)
 
-    async def pull(self, *, is_news_likely: bool = False) -> Pulled:
-        pulled = await self._look(is_news_likely=is_news_likely)
+    async def pull(self, answer: Answer | None = None) -> Pulled:
+        # What was pushed is news to the device itself.
+        pulled = await self._look(self._made(answer), is_news_likely=answer is not None)
         await self._services.presence.note(self._identity, pulled.acknowledged_seq)
         return pulled
 
-    async def _look(self, *, is_news_likely: bool) -> Pulled:
+    async def _look(self, made: Made, *, is_news_likely: bool) -> Pulled:
         feed, message = self._services.feed, self._message
         return await feed.pull(
-            self._identity, message.cursor, message.rows_max, is_news_likely=is_news_likely
+            self._identity, message.cursor, message.rows_max, made, is_news_likely=is_news_likely
+        )
+
+    def _made(self, answer: Answer | None) -> Made:
+        """Return what the device has just made and is not sent back, unless its schema might work it out otherwise."""
+        message, schema = self._message, self._services.application.schema
+        if answer is None or answer.head is None or not message.takes_own:
+            return NOTHING_MADE
+        return (
+            Made(answer.head, answer.own) if message.schema_version == schema.schema_version else NOTHING_MADE
         )
 
     async def wait(self, seconds: float) -> Pulled:
@@ -134,7 +143,7 @@ class _Asked:
                         break
                     is_woken = news.is_set()
                     news.clear()
-                    pulled = await self._look(is_news_likely=is_woken)
+                    pulled = await self._look(NOTHING_MADE, is_news_likely=is_woken)
         return pulled
 
     @contextmanager

@@ -30,8 +30,9 @@ from rightfit_server.ports.storage import (
     Viewer,
 )
 from rightfit_sync.causality.dot import Dot
+from rightfit_sync.echo import own_changes
 from rightfit_sync.ingest.decide import decide
-from rightfit_sync.ingest.snapshot import Decision, NeedMore, Pushed, Receipt
+from rightfit_sync.ingest.snapshot import Decision, Key, NeedMore, Pushed, Receipt
 
 ATTEMPTS_MAX = 8
 """How often a push is tried when others get into its way, before the device is told to come back later."""
@@ -64,12 +65,17 @@ async def _anything(_transaction: Chains, _viewer: Viewer) -> None:
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What a push came to; `head` is the commit that it made, None if it wrote nothing new."""
+    """What a push came to; `head` is the commit that it made, None if it wrote nothing new.
+
+    `own` are the entities that it alone has moved on, as it said (see `rightfit_sync.echo`): the place of the last
+    change of each, and the number that the row had before (0: none).
+    """
 
     receipts: Sequence[Receipt]
     deferred: Sequence[Dot]
     epoch: str
     head: int | None
+    own: Mapping[Key, tuple[int, int]] = {}
 
 
 class Ingest:
@@ -124,7 +130,11 @@ class Ingest:
         head = None if plan is None else await transaction.commit(plan)
         _tell(identity, push, decision)
         epoch = pusher.viewer.position.epoch
-        return Answer(decision.receipts, decision.deferred, epoch, head)
+        own = {
+            key: (place, loaded.stored[key].seq if key in loaded.stored else 0)
+            for key, place in own_changes(push, decision.recorded).items()
+        }
+        return Answer(decision.receipts, decision.deferred, epoch, head, own)
 
     async def _decided(
         self,

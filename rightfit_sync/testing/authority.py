@@ -18,6 +18,7 @@ from rightfit_sync.causality.dot import AUTHORITY_PREFIX, Dot, is_authority
 from rightfit_sync.changes import Stamp
 from rightfit_sync.conflicts import Conflict, conflicts
 from rightfit_sync.digests import Listed, bucket, place, row_digest, state_digest
+from rightfit_sync.echo import left_out
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.feed import GENESIS, Evicted, Page, Row, chained, cut
 from rightfit_sync.ingest.decide import decide
@@ -176,9 +177,13 @@ class MemoryAuthority:
     def sync(self, device_id: str, request: SyncRequest, now: int) -> SyncResponse:
         """Answer one exchange: first the push, then a page. A device of another past is told so before anything."""
         device_id = self._writing_as(device_id, request.device_id)
-        self._place(device_id, request.cursor)
+        place, made = self._place(device_id, request.cursor), len(self.history)
+        before = {key: held.seq for key, held in self.held.items()} if request.takes_own else {}
         receipts, deferred = self.push(device_id, request.changes, now)
         page = self.pull(device_id, request.cursor, request.rows_max)
+        if request.takes_own and request.schema_version == self.schema.schema_version:
+            reached, recorded = 0 if place is None else place.seq, self.history[made:]
+            page = left_out(page, request.changes, recorded, lambda key: before.get(key, 0) <= reached)
         return SyncResponse(
             protocol_version=PROTOCOL_VERSION,
             schema_version=self.schema.schema_version,

@@ -23,7 +23,8 @@ class SyncRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `device_id` is the id under which the replica writes now, if that is another than its token's; a new one is entered
     as the token's successor. `cursor` is where its next page begins (absent: at the beginning); `rows_max` bounds the
-    page, and 0 asks for a page without rows; `schema_version` is the device's.
+    page, and 0 asks for a page without rows; `schema_version` is the device's. `takes_own` says that rows may be left
+    to the device which its own changes alone have moved on (see `echo`).
     """
 
     protocol_version: int
@@ -32,6 +33,7 @@ class SyncRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     cursor: str | None = None
     rows_max: int = 1000
     device_id: str = ""
+    takes_own: bool = False
 
 
 class Deferred(msgspec.Struct, frozen=True):

@@ -1,12 +1,13 @@
 """A phone in the simulated world: a device with its subject, its clock, and its line to the authority."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.exchange import Call
 from rightfit_sync.feed import Row
 from rightfit_sync.store import Key
-from rightfit_sync.testing.simulation.ports import Clock, Response, Session, SimulatedDevice
+from rightfit_sync.testing.simulation.ports import Clock, Held, Response, Session, SimulatedDevice
 from rightfit_sync.testing.simulation.schedule import YEARS_10
 
 MINUTES = 500_000
@@ -17,12 +18,16 @@ _STANDING = 1_700_000_000_000
 
 @dataclass
 class Answer:
-    """What came back for a request: bytes of a response, or an error; `life` is the authority's that gave it."""
+    """What came back for a request: bytes of a response, or an error; `life` is the authority's that gave it.
+
+    `own` are the rows that it leaves to the phone to work out, each with its place in the feed.
+    """
 
     body: bytes
     error: RemoteError | None
     response_type: type[Response]
     life: int
+    own: Mapping[Key, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -35,7 +40,7 @@ class Line:
     session: Session | None = None
     call: Call | None = None
     answer: Answer | None = None
-    rows: dict[Key, tuple[Row, int]] = field(default_factory=dict)
+    rows: dict[Key, tuple[Row | Held, int]] = field(default_factory=dict)
     is_cut_up: bool = False
     is_cut_down: bool = False
 

@@ -8,15 +8,22 @@ bytes.
 from collections.abc import Callable, Sequence
 from random import Random
 
+from msgspec.structs import replace
+
 from rightfit_sync.causality.dot import Dot
+from rightfit_sync.echo import DIGEST_BYTES
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.exchange import Call
 from rightfit_sync.feed import Row
+from rightfit_sync.store import Key
 from rightfit_sync.testing.simulation.phone import Answer, Line, Phone
 from rightfit_sync.testing.simulation.ports import CrashError, DiskFullError, OfflineError, Request, Response
 from rightfit_sync.testing.simulation.world import Stray, World
 from rightfit_sync.wire import codec
 from rightfit_sync.wire.messages import ReconcileResponse, SyncRequest, SyncResponse
+
+_DISAGREES = 8
+"""Of how many answers that leave rows to the phone one finds it coming to something else than the authority."""
 
 EXPECTED_CODES = frozenset(
     {"counter_gap", "epoch_changed", "device_cloned", "cursor_expired", "cursor_foreign"}
@@ -97,9 +104,21 @@ def answer(world: World, phone: Phone, request: Request) -> Answer:
             world.wrong(f"{phone} is told {error.code}: {error}")
         return Answer(b"", error, response_type, world.ledger.life)
     world.watch()
+    own = _own_of(decoded, response)
+    world.counts["acts"]["row left to the phone"] += len(own)
     sent = codec.encode(response)
+    if own and sent[-1] % _DISAGREES == 0:
+        sent = codec.encode(_disagreeing(response))
+        world.counts["acts"]["row asked for after all"] += len(own)
     world.trace(sent)
-    return Answer(sent, None, response_type, world.ledger.life)
+    return Answer(sent, None, response_type, world.ledger.life, own)
+
+
+def _disagreeing(response: Response) -> Response:
+    """Return the answer of an authority that made something else of what it leaves to the phone."""
+    if not isinstance(response, SyncResponse) or response.page is None:
+        return response
+    return replace(response, page=replace(response.page, own_digest=bytes(DIGEST_BYTES)))
 
 
 def lose(world: World, phone: Phone, *, is_late: bool = False) -> None:
@@ -134,7 +153,15 @@ def receive(world: World, phone: Phone) -> None:
     response = codec.decode(got.body, codec.MSGPACK, got.response_type)
     session = line.session
     if session is not None:
-        _step(world, phone, lambda: session.send(response), response, got.life)
+        _step(world, phone, lambda: session.send(response), response, got)
+
+
+def _own_of(request: Request, response: Response) -> dict[Key, int]:
+    """Return the rows that an answer leaves to the phone to work out, each with its place in the feed."""
+    if not (isinstance(request, SyncRequest) and isinstance(response, SyncResponse) and response.page):
+        return {}
+    changes = [pushed.change for pushed in request.changes]
+    return {(changes[one.place].kind, changes[one.place].entity_id): one.seq for one in response.page.own}
 
 
 def _note_healing(world: World, error: RemoteError) -> None:
@@ -153,7 +180,11 @@ def _fail(world: World, phone: Phone, error: RemoteError) -> None:
 
 
 def _step(
-    world: World, phone: Phone, step: Callable[[], Call], response: Response | None = None, life: int = 0
+    world: World,
+    phone: Phone,
+    step: Callable[[], Call],
+    response: Response | None = None,
+    got: Answer | None = None,
 ) -> None:
     """Let a session take one step, and look at what the phone holds then, however the step ended."""
     line = phone.line
@@ -176,11 +207,12 @@ def _step(
         world.say(f"{phone} dies while it syncs ({crash})")
         # What of the answer it has taken in is looked at below, with the answer at hand.
         reboot(phone)
-    look(world, phone, response, life)
+    look(world, phone, response, got)
 
 
-def look(world: World, phone: Phone, response: Response | None = None, life: int = 0) -> None:
-    """Tell the ledger what has become of a phone's screen."""
+def look(world: World, phone: Phone, response: Response | None = None, got: Answer | None = None) -> None:
+    """Tell the ledger what has become of a phone's screen, with the answer that it has just had."""
+    life = 0 if got is None else got.life
     world.note_names(phone)
     rows: Sequence[Row] = ()
     answered: list[tuple[Dot, str]] = []
@@ -195,6 +227,10 @@ def look(world: World, phone: Phone, response: Response | None = None, life: int
         rows = response.rows
     for row in rows:
         phone.line.rows[row.entity.kind, row.entity.entity_id] = (row, life)
+    own = {} if got is None else got.own
+    for key, held in phone.device.rows(own).items():
+        if held.seq == own[key]:
+            phone.line.rows[key] = (held, life)
     is_of_lost_past = response is not None and life != world.ledger.life
     world.survey(phone, is_of_lost_past=is_of_lost_past)
     world.leave(phone, answered)
