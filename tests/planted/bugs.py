@@ -326,4 +326,10 @@ BUGS = (
         "        return self.follow(draft, before, change)\n",
         "        return None\n",
     ),
+    Bug(
+        "a page that does not come out is taken in as far as it goes",
+        "exchange.py",
+        "        self._takes_own = whole is not None\n        return whole",
+        "        self._takes_own = whole is not None\n        return whole or page",
+    ),
 )
