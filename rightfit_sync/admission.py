@@ -16,10 +16,12 @@ from rightfit_sync.limits import (
     PATH_LENGTH_MAX,
 )
 from rightfit_sync.merge.policy import Policy
-from rightfit_sync.merge.registry import MisplacedPathError, rules_of
+from rightfit_sync.merge.registry import MisplacedPathError, Rules, rules_of
 from rightfit_sync.records import Change, Entity, Outcome, Patch, rejected
 from rightfit_sync.schema.spec import KindSpec, Schema
 from rightfit_sync.values import problem, text_problem
+
+_TEXT_OR_NULL = frozenset({str, type(None)})
 
 
 def check(entity: Entity | None, change: Change, schema: Schema) -> Outcome | None:
@@ -43,7 +45,8 @@ def _check_shape(change: Change) -> Outcome | None:
         return rejected("invalid_dot", f"{change.dot} names no change: counters begin at 1")
     if change.formerly is not UNSET and len(change.formerly) > IDS_PER_REPLICA_MAX:
         return rejected("invalid_dot", f"a replica has at most {IDS_PER_REPLICA_MAX} ids in its life")
-    for name in (change.entity_id, change.transaction_id or ""):
+    names = (change.entity_id, change.transaction_id) if change.transaction_id else (change.entity_id,)
+    for name in names:
         illegal = text_problem(name)
         if illegal is not None:
             return rejected(illegal[0], f"the entity's or transaction's id: {illegal[1]}")
@@ -62,7 +65,7 @@ def _check_base(entity: Entity | None, change: Change) -> Outcome | None:
     known = {} if entity is None else entity.version_vector
     if (
         len(change.base) > DEVICES_PER_VECTOR_MAX
-        or len({*known, change.dot.device_id}) > DEVICES_PER_VECTOR_MAX
+        or len(known) + (change.dot.device_id not in known) > DEVICES_PER_VECTOR_MAX
     ):
         return rejected(
             "too_many_devices", f"a version vector names at most {DEVICES_PER_VECTOR_MAX} devices"
@@ -73,35 +76,60 @@ def _check_base(entity: Entity | None, change: Change) -> Outcome | None:
                 "base_unknown", f"the change builds on {device_id}:{counter}, which is not known here"
             )
     for path, patch in change.patches.items():
-        for dot in patch.replaced:
+        for dot in () if patch.replaces is UNSET else patch.replaces:
             if not includes(known, dot):
                 return rejected("base_unknown", f"{path} replaces {dot}, which is not known here", path)
     return None
 
 
 def _check_patches(change: Change, kind: KindSpec) -> Outcome | None:
-    rules, declared = rules_of(kind), kind.fields
-    is_device = not is_authority(change.dot.device_id)
+    rules = rules_of(kind)
+    if _are_fine(change, kind, rules):
+        return None
+    refusals = (_patch_problem(change, path, kind, rules) for path in change.patches)
+    return next((refusal for refusal in refusals if refusal is not None), None)
+
+
+def _are_fine(change: Change, kind: KindSpec, rules: Rules) -> bool:
+    """Whether surely nothing is to be said against any patch: each at first sight, all their texts at one look."""
+    known, declared = rules.known, kind.fields
+    texts: list[str] = []
     for path, patch in change.patches.items():
-        if path not in declared and (not path or len(path) > PATH_LENGTH_MAX):
-            return rejected(
-                "invalid_path", f"a path has 1 to {PATH_LENGTH_MAX} characters", path[:PATH_LENGTH_MAX]
-            )
-        try:
-            policy = rules.policy(path)
-        except MisplacedPathError as misplaced:
-            return rejected("invalid_path", str(misplaced), path)
-        if is_device and policy.spec.merge == "server":
-            return rejected("server_field", f"only the server writes {path}: leave it out", path)
-        value = patch.value
-        is_text = policy.takes_any_text and type(value) is str and path in declared
-        if is_text and patch.base is UNSET and patch.ops is UNSET and text_problem(str(value)) is None:
-            # Most of what is ever created.
+        policy, value, before = known.get(path), patch.value, patch.base
+        test = None if policy is None else policy.takes.get(type(value))
+        is_inner = path not in declared
+        if (
+            test is None
+            or not test(value)
+            or patch.ops is not UNSET
+            or (before is not UNSET and type(before) not in _TEXT_OR_NULL)
+            or (is_inner and not 0 < len(path) <= PATH_LENGTH_MAX)
+        ):
+            if _patch_problem(change, path, kind, rules) is not None:
+                return False
             continue
-        found = _problem(policy, path, patch)
-        if found is not None:
-            return found
-    return None
+        if type(value) is str:
+            texts.append(value)
+        if type(before) is str:
+            texts.append(before)
+        if is_inner:
+            texts.append(path)
+    return text_problem("".join(texts)) is None
+
+
+def _patch_problem(change: Change, path: str, kind: KindSpec, rules: Rules) -> Outcome | None:
+    """Return what is to be said against one patch."""
+    if path not in kind.fields and (not path or len(path) > PATH_LENGTH_MAX):
+        return rejected(
+            "invalid_path", f"a path has 1 to {PATH_LENGTH_MAX} characters", path[:PATH_LENGTH_MAX]
+        )
+    try:
+        policy = rules.policy(path)
+    except MisplacedPathError as misplaced:
+        return rejected("invalid_path", str(misplaced), path)
+    if policy.spec.merge == "server" and not is_authority(change.dot.device_id):
+        return rejected("server_field", f"only the server writes {path}: leave it out", path)
+    return _problem(policy, path, change.patches[path])
 
 
 def _problem(policy: Policy, path: str, patch: Patch) -> Outcome | None:

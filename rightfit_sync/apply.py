@@ -26,7 +26,7 @@ from rightfit_sync.merge.registry import rules_of
 from rightfit_sync.paths import is_inside
 from rightfit_sync.records import Change, Entity, LifeRecord, Named, Outcome, Patch, Sibling, rejected
 from rightfit_sync.schema.spec import KindSpec, Schema
-from rightfit_sync.values import Value, one_spelling
+from rightfit_sync.values import SCALARS, Value, one_spelling
 from rightfit_sync.view import values
 
 VOID = Outcome(status="void")
@@ -73,7 +73,7 @@ def apply(entity: Entity | None, change: Change, schema: Schema) -> tuple[Entity
 def _is_plain(change: Change) -> bool:
     """Whether `change` says nothing about its past, and no null: nearly every create."""
     has_past = change.was is not UNSET or change.absent is not UNSET
-    return not has_past and all(patch.value is not None for patch in change.patches.values())
+    return not has_past and None not in [patch.value for patch in change.patches.values()]
 
 
 def _born(change: Change, kind: KindSpec) -> tuple[Entity, Outcome]:
@@ -83,7 +83,10 @@ def _born(change: Change, kind: KindSpec) -> tuple[Entity, Outcome]:
         kind=change.kind,
         entity_id=change.entity_id,
         version_vector={change.dot.device_id: change.dot.counter},
-        fields={path: [Sibling(final_value(patch), dots)] for path, patch in change.patches.items()},
+        fields={
+            path: [Sibling(patch.value if type(patch.value) in SCALARS else final_value(patch), dots)]
+            for path, patch in change.patches.items()
+        },
         life=[],
     )
     violated = _violated(kind, born, change)

@@ -19,13 +19,14 @@ from rightfit_sync.limits import INTEGER_MAX, TEXT_LENGTH_MAX, VALUE_DEPTH_MAX
 Value: TypeAlias = object
 """Any JSON value; code that looks inside narrows it first."""
 
-_SCALARS = frozenset({str, int, bool, type(None)})
+SCALARS = frozenset({str, int, bool, type(None)})
+"""Types of values that have one spelling."""
 
 
 def same(left: Value, right: Value) -> bool:
     """Whether two values are one and the same to every reader."""
     kind = type(left)
-    if kind is type(right) and kind in _SCALARS:
+    if kind is type(right) and kind in SCALARS:
         return left == right
     if isinstance(left, str | None) or isinstance(right, str | None):
         return False
@@ -39,7 +40,7 @@ def canonical(value: Value) -> bytes:
 
 def one_spelling(value: Value) -> Value:
     """Return `value` with whole floats as integers: the form that entities hold, so that `1` and `1.0` are one."""
-    if type(value) in _SCALARS:
+    if type(value) in SCALARS:
         return value
     if isinstance(value, float):
         return int(value) if value.is_integer() and abs(value) <= INTEGER_MAX else value

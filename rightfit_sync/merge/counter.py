@@ -7,9 +7,11 @@ from decimal import Context
 
 from rightfit_sync.limits import INTEGER_MAX
 from rightfit_sync.merge.policy import CONFLICT, Policy, Verdict
-from rightfit_sync.schema.types import as_decimal
+from rightfit_sync.schema.spec import FieldSpec
+from rightfit_sync.schema.types import as_decimal, quick_tests
 from rightfit_sync.values import Value, problem
 
+_COUNTED = (int, float, type(None))
 _EXACT = Context(prec=800)
 """Digits enough for the sum of the greatest and the least number that a float can hold."""
 
@@ -19,6 +21,12 @@ class Counter(Policy):
 
     merges = True
     coalesces = False
+
+    def __init__(self, spec: FieldSpec) -> None:
+        super().__init__(spec)
+        if type(self).problem is Counter.problem:
+            tests = quick_tests(spec)
+            self.takes = {one: tests[one] for one in tests if one in _COUNTED or spec.type == "decimal"}
 
     def problem(self, value: Value) -> str | None:
         """Return why `value` cannot be counted, or None."""

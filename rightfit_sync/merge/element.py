@@ -5,6 +5,8 @@ add remains. So an add that the remover had not seen survives, in any order (Sha
 """
 
 from rightfit_sync.merge.policy import Policy
+from rightfit_sync.schema.spec import FieldSpec
+from rightfit_sync.schema.types import quick_tests
 from rightfit_sync.values import Value
 
 
@@ -12,6 +14,12 @@ class SetElement(Policy):
     """The path `tags/<element>`: true while present, gone otherwise."""
 
     removes = True
+
+    def __init__(self, spec: FieldSpec) -> None:
+        super().__init__(spec)
+        if type(self).problem is SetElement.problem:
+            tests = quick_tests(FieldSpec(type="bool"))
+            self.takes = {**tests, bool: True.__eq__}
 
     def problem(self, value: Value) -> str | None:
         """Return why `value` is neither true (add) nor null (remove), or None."""

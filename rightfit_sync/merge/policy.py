@@ -13,12 +13,12 @@ values coalesce before any policy is asked, unless `coalesces` is false).
 Source: docs/explanation/semantics.md, sections 4 and 5.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Final
 
 from rightfit_sync.schema.spec import FieldSpec
-from rightfit_sync.schema.types import type_problem
+from rightfit_sync.schema.types import Test, quick_tests, type_problem
 from rightfit_sync.values import Value
 
 
@@ -43,12 +43,14 @@ class Policy:
     freezes_view = False
     """Whether a merge needs `base` as an ancestor that the authority had (texts): the view of a path with pending
     edits then stays on the trunk that they were made on."""
-    takes_any_text = False
-    """Whether `problem` has nothing against any text, so that it need not be asked about one."""
+    takes: Mapping[type, Test] = {}
+    """By a value's exact type: what says that it is legal and that `problem` surely has nothing against it (of a text
+    the latter alone), so that nearly no value of a device needs a closer look."""
 
     def __init__(self, spec: FieldSpec) -> None:
         self.spec = spec
-        self.takes_any_text = type(self).problem is Policy.problem and spec.type == "str" and not spec.choices
+        if type(self).problem is Policy.problem and spec.merge != "server":
+            self.takes = quick_tests(spec)
 
     def problem(self, value: Value) -> str | None:
         """Return a sentence saying why a patch may not hold `value`, or None."""

@@ -16,7 +16,7 @@ its schema is first used. A word that is not registered is a register: the safe 
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rightfit_sync.merge.counter import Counter
 from rightfit_sync.merge.element import SetElement
@@ -87,6 +87,11 @@ class Rules:
                 self._known = dict(self._fields)
             self._known[path] = found
         return found
+
+    @property
+    def known(self) -> Mapping[str, Policy]:
+        """The policies looked up so far, by path; those of all declared fields are."""
+        return self._known
 
     def spec(self, path: str) -> FieldSpec:
         """Return the declaration behind `path`."""

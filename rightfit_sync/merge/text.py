@@ -7,6 +7,7 @@ suggestion. `on_overlap="merge"`: always one text; two inserts at one place are 
 from rightfit_sync import text
 from rightfit_sync.merge.policy import CONFLICT, Policy, Verdict
 from rightfit_sync.schema.spec import FieldSpec
+from rightfit_sync.schema.types import quick_tests
 from rightfit_sync.values import Value
 
 
@@ -18,7 +19,8 @@ class Text(Policy):
 
     def __init__(self, spec: FieldSpec) -> None:
         super().__init__(spec)
-        self.takes_any_text = True
+        if type(self).problem is Text.problem:
+            self.takes = quick_tests(FieldSpec(type="str"))
 
     def problem(self, value: Value) -> str | None:
         """Return why `value` is no text, or None."""

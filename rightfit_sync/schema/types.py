@@ -17,7 +17,10 @@ of a newer schema.
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from math import isfinite
+from typing import Final, TypeAlias, cast
 
+from rightfit_sync.limits import INTEGER_MAX
 from rightfit_sync.schema.spec import FieldSpec
 from rightfit_sync.values import Value
 
@@ -48,6 +51,47 @@ CHECKS: Mapping[str, Callable[[Value], bool]] = {
     "bytes": _matches(_BASE64),
     "enum": lambda value: isinstance(value, str),
 }
+
+
+Test: TypeAlias = Callable[[Value], object]
+"""Says of a value of one exact type whether it is surely fine; where not, it has yet to be looked at closely."""
+
+
+def _anything(_value: Value) -> bool:
+    return True
+
+
+_FINE_TEXTS: Final[Mapping[str, object]] = {
+    "str": _anything,
+    "json": _anything,
+    "enum": _anything,
+    "decimal": _DECIMAL.match,
+    "date": _DATE.match,
+    "datetime": _DATETIME.match,
+    "bytes": _BASE64.match,
+}
+_FINE_INTEGERS: Final = range(-INTEGER_MAX, INTEGER_MAX + 1).__contains__
+
+
+def quick_tests(spec: FieldSpec) -> Mapping[type, Test]:
+    """Return, by a value's exact type, what says that it is legal and that `type_problem` has nothing against it.
+
+    Of a text it says the latter alone.
+    """
+    found: dict[type, object] = {type(None): _anything}
+    if spec.choices:
+        if _FINE_TEXTS.get(spec.type) is _anything:
+            found[str] = frozenset(spec.choices).__contains__
+        return cast("Mapping[type, Test]", found)
+    if spec.type in _FINE_TEXTS:
+        found[str] = _FINE_TEXTS[spec.type]
+    if spec.type in ("int", "float", "json"):
+        found[int] = _FINE_INTEGERS
+    if spec.type in ("float", "json"):
+        found[float] = isfinite
+    if spec.type in ("bool", "json"):
+        found[bool] = _anything
+    return cast("Mapping[type, Test]", found)
 
 
 def type_problem(spec: FieldSpec, value: Value) -> str | None:

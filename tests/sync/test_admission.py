@@ -4,6 +4,8 @@ import math
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rightfit_sync import Change, Dot, Entity, Patch, Schema, Stamp, apply, view
 from rightfit_sync.changes import create, edit
@@ -14,7 +16,12 @@ from rightfit_sync.limits import (
     SIBLINGS_PER_FIELD_MAX,
     TEXT_LENGTH_MAX,
 )
+from rightfit_sync.merge.policy import Policy
+from rightfit_sync.merge.registry import _POLICIES
+from rightfit_sync.merge.text import Text
 from rightfit_sync.schema.spec import FieldSpec, KindSpec
+from rightfit_sync.schema.types import CHECKS
+from rightfit_sync.values import Value, problem
 
 SCHEMA = Schema(
     1,
@@ -258,3 +265,73 @@ def test_siblings_beyond_the_limit_are_refused_with_the_way_out() -> None:
     after, outcome = apply(entity, one_more, SCHEMA)
     assert (outcome.code, outcome.path) == ("too_many_siblings", "title")
     assert after is entity
+
+
+TYPES = [*CHECKS, "json", "one of tomorrow"]
+SIMPLE = [
+    "1",
+    "-12.50",
+    "1e5",
+    "",
+    "x",
+    "2026-05-01",
+    "2026-05-01T09:30:00Z",
+    "2026-02-31x",
+    "QUJD",
+    "QQ=",
+    "LOW",
+]
+VALUES: st.SearchStrategy[Value] = st.one_of(
+    st.sampled_from(
+        [*SIMPLE, None, True, False, 0, 1, -7, 2**53 - 1, 2**53, -(2**53), 0.5, 1.0, math.nan, math.inf]
+    ),
+    st.sampled_from([[], [1], {}, {"a": None}, {"a": 2**53}]),
+)
+
+
+class Suspicious(Text):
+    def problem(self, value: Value) -> str | None:
+        return "nothing is good enough"
+
+
+@pytest.mark.parametrize("merge", [*_POLICIES, "suspicious"])
+@pytest.mark.parametrize("type_name", TYPES)
+@pytest.mark.parametrize("choices", [[], ["LOW", "1", "HIGH"]])
+def test_what_is_fine_at_first_sight_is_fine_when_looked_at(
+    merge: str, type_name: str, choices: list[str]
+) -> None:
+    policy: Policy = {**_POLICIES, "suspicious": Suspicious}[merge](
+        FieldSpec(merge, type_name, choices=choices)
+    )
+
+    @given(VALUES)
+    def law(value: Value) -> None:
+        test = policy.takes.get(type(value))
+        if test is not None and test(value):
+            assert problem(value) is None
+            assert policy.problem(value) is None
+            assert merge not in ("server", "suspicious")
+
+    law()
+
+
+@given(
+    st.lists(st.sampled_from(["Boiler", "half \ud800", "n\x00l", "\udc00 half", "x" * 150_000]), max_size=3)
+)
+def test_texts_looked_at_together_are_judged_one_by_one(texts: list[str]) -> None:
+    patches = {f"tags/{number}": Patch(True) for number in range(3)}
+    patches |= {f"meta/{number}": Patch(text) for number, text in enumerate(texts)}
+    _, outcome = apply(None, Change(NEXT, "task", "1", "create", patches=patches), SCHEMA)
+    bad = [number for number, text in enumerate(texts) if problem(text) is not None]
+    assert (outcome.status, outcome.path) == (("rejected", f"meta/{bad[0]}") if bad else ("applied", ""))
+
+
+@pytest.mark.parametrize("path", ["tags/half \ud800", "tags/n\x00l"])
+def test_a_path_that_was_refused_is_refused_again(path: str) -> None:
+    for dot in (NEXT, Dot("b", 1)):
+        assert refusal(edited(path, Patch(True), dot))[0] == "invalid_text"
+
+
+@pytest.mark.parametrize("before", ["n\x00l", 2**53, [math.nan]])
+def test_what_its_author_saw_must_be_a_value_too(before: Value) -> None:
+    assert refusal(edited("title", Patch("Tap", before, SEEN)))[1] == "title"
