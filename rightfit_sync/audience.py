@@ -9,11 +9,12 @@ Source: docs/explanation/semantics.md, section 7.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 from rightfit_sync.life import is_deleted
 from rightfit_sync.records import Entity
-from rightfit_sync.schema.spec import Schema
+from rightfit_sync.schema.spec import KindSpec, Schema
 from rightfit_sync.values import Value
 from rightfit_sync.view import values
 
@@ -25,15 +26,27 @@ def own_tags(entity: Entity, schema: Schema) -> frozenset[str]:
     kind = schema.kinds.get(entity.kind)
     if kind is None:
         return frozenset()
-    tags = {template for template in kind.audience if "{" not in template}
-    templates = [template for template in kind.audience if template not in tags]
-    shown = values(entity, kind) if templates else {}
-    for template in templates:
-        names = _FIELD.findall(template)
+    always, templates = _templates(kind)
+    if not templates:
+        return always
+    tags = set(always)
+    shown = values(entity, kind)
+    for template, names in templates:
         for chosen in _choices([shown.get(name) for name in names]):
             filled = iter(chosen)
             tags.add(_FIELD.sub(lambda _, filled=filled: next(filled), template))  # type: ignore[misc]
     return frozenset(tags)
+
+
+def _templates(kind: KindSpec) -> tuple[frozenset[str], Sequence[tuple[str, Sequence[str]]]]:
+    """Return the tags that every entity of `kind` has, and the templates with the fields they name; once per kind."""
+    cache = kind.__dict__
+    found = cache.get("tags")
+    if found is None:
+        always = frozenset(template for template in kind.audience if "{" not in template)
+        filled = [(one, _FIELD.findall(one)) for one in kind.audience if one not in always]
+        found = cache["tags"] = (always, filled)
+    return cast("tuple[frozenset[str], Sequence[tuple[str, Sequence[str]]]]", found)
 
 
 def _choices(found: list[Value]) -> Iterable[list[str]]:

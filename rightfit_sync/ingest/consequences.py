@@ -40,9 +40,13 @@ class Consequences:
         self._now = now
         self._is_restored = is_restored
         self._referred = {spec.kind for kind in schema.kinds.values() for spec in kind.references.values()}
+        self._alone = {name for name, kind in schema.kinds.items() if not kind.references} - self._referred
 
     def follow(self, draft: Draft, before: Entity | None, change: Change) -> Outcome | None:
         """Carry out what `change`, already in the draft, brings about; return a rejection if it may not stand."""
+        if change.kind in self._alone and (before is None or not before.life):
+            # It refers to nobody, nobody refers to it, and it did not come back either.
+            return None
         key = (change.kind, change.entity_id)
         after = draft.entity(key)
         if after is None:

@@ -34,7 +34,7 @@ from rightfit_sync.causality.version_vector import includes, merge
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.identity import first_name, former_dots
 from rightfit_sync.ingest.consequences import Consequences
-from rightfit_sync.ingest.draft import Draft, MissingError
+from rightfit_sync.ingest.draft import Draft, Mark, MissingError
 from rightfit_sync.ingest.snapshot import (
     NO_PAST,
     Authorize,
@@ -50,7 +50,7 @@ from rightfit_sync.ingest.snapshot import (
 from rightfit_sync.ingest.twins import shows
 from rightfit_sync.limits import CHANGES_PER_TRANSACTION_MAX
 from rightfit_sync.outbox import transactions, trimmed
-from rightfit_sync.records import RECEIPT_LOST, Alias, Change, Entity, Outcome, Patch, rejected
+from rightfit_sync.records import APPLIED, RECEIPT_LOST, Alias, Change, Entity, Outcome, Patch, rejected
 from rightfit_sync.schema.spec import Schema
 
 
@@ -147,7 +147,7 @@ class _Ingest:
         """Return the outcome of one change and leave its effect in the draft."""
         mark = self._draft.mark()
         try:
-            return self._twin(pushed) or (VOID if pushed.change.op == "void" else self._decided(pushed))
+            return self._twin(pushed) or (VOID if pushed.change.op == "void" else self._decided(pushed, mark))
         except MissingError:
             raise
         except Exception as failure:  # noqa: BLE001 - one change that nobody foresaw must not hold up all others.
@@ -157,7 +157,7 @@ class _Ingest:
                 "internal_error", "the authority failed on this change: its operator is told, retry later"
             )
 
-    def _decided(self, pushed: Pushed) -> Outcome:
+    def _decided(self, pushed: Pushed, mark: Mark) -> Outcome:
         change = pushed.change
         key = (change.kind, change.entity_id)
         before = self._draft.entity(key)
@@ -168,9 +168,9 @@ class _Ingest:
         after, outcome = apply(before, clamped, self._schema)
         if outcome.status == "rejected" or after is None:
             return outcome
-        mark = self._draft.mark()
         self._draft.put(key, after)
-        self._as_applied[change.dot] = clamped
+        if clamped is not change:
+            self._as_applied[change.dot] = clamped
         refused = self._consequences.follow(self._draft, before, clamped)
         if refused is None:
             return outcome
@@ -190,6 +190,8 @@ class _Ingest:
     def _twin(self, pushed: Pushed) -> Outcome | None:
         """Return `duplicate` where the same change, told by its digest, was accepted under another of its dots."""
         change, snapshot = pushed.change, self._snapshot
+        if change.was is UNSET and not snapshot.aliases:
+            return None
         named = [snapshot.aliases.get(Alias(change.dot, pushed.digest))]
         if change.was is not UNSET:
             original = snapshot.receipts.get(change.was.dot)
@@ -207,10 +209,11 @@ class _Ingest:
         if before is None:
             return None
         change = pushed.change
-        name = first_name(change, pushed.digest)
-        twin = next((one.dot for one in before.named if one.was == name), None)
-        if twin is not None:
-            return replace(DUPLICATE, twin=twin)
+        if before.aliases is not UNSET:
+            name = first_name(change, pushed.digest)
+            twin = next((one.dot for one in before.aliases if one.was == name), None)
+            if twin is not None:
+                return replace(DUPLICATE, twin=twin)
         for dot in (change.dot, *former_dots(change)):
             if includes(before.version_vector, dot) and not before.lacks(dot) and not self._has_receipt(dot):
                 if shows(before, dot, change):
@@ -241,6 +244,8 @@ class _Ingest:
         before it), and for a restore that of a delete which was said again after the authority had been restored.
         """
         base = change.base
+        if not self._twins and change.op != "restore":
+            return base
         known = {} if before is None else before.version_vector
         seen = [twin for dot, twin in self._twins.items() if includes(base, dot) and includes(known, twin)]
         if change.op == "restore" and self._snapshot.is_restored:
@@ -260,7 +265,7 @@ class _Ingest:
         if change.op == "create" and (change.kind, change.entity_id) in self._snapshot.collected:
             name = f"{change.kind} {change.entity_id}"
             return rejected("collected", f"{name} was deleted for good: make it anew under another id")
-        for path, patch in change.patches.items():
+        for path, patch in change.patches.items() if self._lost else ():
             for dot in patch.replaced:
                 if dot in self._lost:
                     return rejected(
@@ -289,6 +294,8 @@ class _Ingest:
         self._receipts.append(Receipt(dot, pushed.digest, outcome))
         change = self._as_applied.get(dot, pushed.change) if outcome.is_accepted else pushed.change
         self._draft.recorded.append(Recorded(change, pushed.digest, outcome))
+        if outcome.status in APPLIED:
+            return
         self._note_refused(pushed, outcome)
         if not outcome.is_accepted:
             self._lost.add(dot)
@@ -307,6 +314,8 @@ class _Ingest:
 
         A device that had not heard so when it wrote names the last of them in `base`, and sends those before it again.
         """
+        if not self._refused and not self._lost:
+            return []
         device_id, counter = change.dot.device_id, change.dot.counter
         known = 0 if before is None else before.version_vector.get(device_id, 0)
         named = Dot(device_id, change.base.get(device_id, 0))
