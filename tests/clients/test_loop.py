@@ -14,6 +14,7 @@ from rightfit_client.limits import BACK_OFF_MAX_SECONDS
 from rightfit_client.loop import BackOff, SyncLoop
 from rightfit_client.status import Status
 from rightfit_client.testing import HttpAuthority, problem
+from rightfit_sync.exchange import Exchange
 
 Open = Callable[..., Replica]
 TIMEOUT_SECONDS = 20
@@ -160,6 +161,28 @@ def test_a_broken_long_poll_is_tried_again(replica: Replica, authority: HttpAuth
     fine = Until(replica, lambda status: status.state == "up_to_date")
     replica.poke()
     fine.wait()
+
+
+def test_an_edit_is_planned_once(
+    replica: Replica, authority: HttpAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Semaphore(0)
+    begin = Replica._begin
+
+    def counting(*arguments: Any) -> Exchange:  # noqa: ANN401 - as they are.
+        begun.release()
+        return begin(*arguments)
+
+    monkeypatch.setattr(Replica, "_begin", counting)
+    replica.start()
+    assert authority.waiting.acquire(timeout=TIMEOUT_SECONDS)
+    while begun.acquire(blocking=False):
+        pass
+    replica.insert("work_order", title="x")
+    assert authority.waiting.acquire(timeout=TIMEOUT_SECONDS)
+    assert replica.status().pending == 0
+    # One exchange that sends it, and the next long poll.
+    assert [begun.acquire(blocking=False) for _ in range(3)] == [True, True, False]
 
 
 def test_syncing_by_hand_beside_the_loop_is_safe(open_replica: Open, authority: HttpAuthority) -> None:

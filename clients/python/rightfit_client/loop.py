@@ -143,7 +143,7 @@ class SyncLoop:
 
     async def _turn(self, transport: AsyncHttpTransport) -> None:
         """Do one thing: listen, or sync where something is pending, has failed, or somebody has said so."""
-        must_sync = self._must_sync or self._woken
+        must_sync = self._must_sync or self._woken or self._nudged
         self._woken = self._nudged = False
         self._must_sync = True
         try:

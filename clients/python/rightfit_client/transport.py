@@ -10,14 +10,18 @@ import asyncio
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from http import HTTPStatus
 from time import time
 from typing import Final, Protocol, TypeVar
+from urllib.parse import urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 import msgspec
 
 from rightfit_client.credentials import Credentials
+from rightfit_client.direct import AsyncDirectTransport, DirectTransport
 from rightfit_client.errors import LocalError, NeedsUpgrade, Offline, RemoteProblem, problem_error
 from rightfit_client.limits import (
     COMPRESS_FROM_BYTES,
@@ -158,22 +162,50 @@ def _offline(error: httpx.HTTPError | httpx.InvalidURL) -> Exception:
     return Offline(f"the authority cannot be reached ({type(error).__name__}: {error})")
 
 
-def _arguments(url: str, request: HttpRequest, token: str) -> dict[str, object]:
-    return {
-        "method": request.method,
-        "url": url.rstrip("/") + request.path,
-        "content": request.content,
-        "params": dict(request.params),
-        "headers": {
-            "Accept": JSON,
-            "Accept-Encoding": "zstd",
-            **request.headers,
-            "Authorization": f"Bearer {token}",
-        },
-        "timeout": httpx.Timeout(
-            REQUEST_TIMEOUT_SECONDS, read=REQUEST_TIMEOUT_SECONDS + request.wait_seconds
-        ),
+@lru_cache(maxsize=64)
+def _url(url: str, path: str, query: str) -> httpx.URL:
+    return httpx.URL(url.rstrip("/") + path + (f"?{query}" if query else ""))
+
+
+def _prepared(url: str, request: HttpRequest, token: str) -> httpx.Request:
+    timeout = httpx.Timeout(REQUEST_TIMEOUT_SECONDS, read=REQUEST_TIMEOUT_SECONDS + request.wait_seconds)
+    headers = {
+        "Accept": JSON,
+        "Accept-Encoding": "zstd",
+        "User-Agent": "rightfit",
+        **request.headers,
+        "Authorization": f"Bearer {token}",
     }
+    return httpx.Request(
+        request.method,
+        _url(url, request.path, urlencode(request.params)),
+        headers=headers,
+        content=request.content,
+        extensions={"timeout": timeout.as_dict()},
+    )
+
+
+def _proxy(url: str) -> str | None:
+    """Return the proxy that the environment names for `url`."""
+    proxies = getproxies()
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        # The first request says what is wrong with it.
+        return None
+    if not proxies or proxy_bypass(parts.netloc):
+        return None
+    return proxies.get(parts.scheme) or proxies.get("all")
+
+
+def _transport(url: str) -> httpx.BaseTransport:
+    proxy = _proxy(url)
+    return DirectTransport() if proxy is None else httpx.HTTPTransport(proxy=proxy)
+
+
+def _async_transport(url: str) -> httpx.AsyncBaseTransport:
+    proxy = _proxy(url)
+    return AsyncDirectTransport() if proxy is None else httpx.AsyncHTTPTransport(proxy=proxy)
 
 
 class HttpOptions:
@@ -192,7 +224,7 @@ class HttpTransport:
     def __init__(self, url: str, credentials: Credentials, http: httpx.BaseTransport | None = None) -> None:
         self._url = url
         self._credentials = credentials
-        self._client = httpx.Client(transport=http)
+        self._http = http or _transport(url)
         self._sender = ThreadPoolExecutor(1, "rightfit-send")
         self._announced: tuple[Call, Future[Response]] | None = None
 
@@ -226,8 +258,7 @@ class HttpTransport:
 
     def _attempt(self, request: HttpRequest, token: str) -> HttpAnswer:
         try:
-            prepared = self._client.build_request(**_arguments(self._url, request, token))  # type: ignore[arg-type]
-            response = self._client.send(prepared, stream=True)
+            response = self._http.handle_request(_prepared(self._url, request, token))
             try:
                 return _read(response)
             finally:
@@ -238,7 +269,7 @@ class HttpTransport:
     def close(self) -> None:
         """Close the connections."""
         self._sender.shutdown()
-        self._client.close()
+        self._http.close()
 
 
 def _read(response: httpx.Response) -> HttpAnswer:
@@ -258,7 +289,9 @@ class AsyncHttpTransport:
     ) -> None:
         self._url = url
         self._credentials = credentials
-        self._client = httpx.AsyncClient(transport=http)
+        # A long poll that is dropped takes its connection with it: the edit that it was dropped for has another.
+        self._http = http or _async_transport(url)
+        self._polling = http or _async_transport(url)
 
     async def exchange(self, call: Call) -> Response:
         """Carry out one exchange; raise one of `errors` where it fails."""
@@ -275,8 +308,8 @@ class AsyncHttpTransport:
 
     async def _attempt(self, request: HttpRequest, token: str) -> HttpAnswer:
         try:
-            prepared = self._client.build_request(**_arguments(self._url, request, token))  # type: ignore[arg-type]
-            response = await self._client.send(prepared, stream=True)
+            http = self._polling if request.wait_seconds else self._http
+            response = await http.handle_async_request(_prepared(self._url, request, token))
             try:
                 return await _read_async(response)
             finally:
@@ -286,7 +319,8 @@ class AsyncHttpTransport:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        for http in {self._polling, self._http}:
+            await http.aclose()
 
 
 async def _read_async(response: httpx.Response) -> HttpAnswer:
