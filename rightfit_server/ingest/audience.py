@@ -61,10 +61,10 @@ async def gather(
     schema: Schema,
 ) -> Audiences:
     """Return the audiences that follow from `changed`, on top of what is `stored`."""
+    if not _paths(schema, "lends_audience") and not _paths(schema, "inherits_audience"):
+        return Audiences({key: own_tags(entity, schema) for key, entity in changed.items()}, {}, {})
     now = {key: standing(entity, schema) for key, entity in changed.items()}
     own = {key: one.own for key, one in now.items()}
-    if not _paths(schema, "lends_audience") and not _paths(schema, "inherits_audience"):
-        return Audiences(own, {}, {})
     then = {key: standing(stored[key].entity, schema) if key in stored else _NOBODY for key in changed}
     concerned = _concerned(now, then)
     moved = [key for key in changed if now[key].own != then[key].own]

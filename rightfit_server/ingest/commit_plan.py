@@ -1,5 +1,8 @@
 """From a decision to the plan of its commit: what was drawn from it, with the audiences that follow."""
 
+from collections.abc import Sequence
+from functools import lru_cache
+
 from rightfit_server.ingest.audience import Audiences, gather
 from rightfit_server.ingest.loading import Loaded
 from rightfit_server.ingest.plan import Drawn
@@ -54,10 +57,15 @@ def _entity_writes(
         stored = loaded.stored.get(key)
         kept = () if stored is None else stored.neighbour_tags
         own, neighbours = audiences.own[key], frozenset(audiences.neighbours.get(key, kept))
-        before = frozenset() if stored is None else stored.audience
-        lost = before - own - neighbours
-        writes.append(drawn.write(key, sorted(own), sorted(neighbours), lost))
+        lost = () if stored is None else stored.audience - own - neighbours
+        writes.append(drawn.write(key, _in_order(own), _in_order(neighbours), lost))
     return writes
+
+
+@lru_cache(maxsize=4_096)
+def _in_order(tags: frozenset[str]) -> Sequence[str]:
+    """Return `tags` sorted: most records have those that many others have, too."""
+    return tuple(sorted(tags))
 
 
 def _audience_writes(audiences: Audiences) -> list[AudienceWrite]:

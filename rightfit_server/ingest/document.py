@@ -14,6 +14,7 @@ from rightfit_sync.records import Entity
 from rightfit_sync.schema.spec import KindSpec
 from rightfit_sync.view import values
 
+_encode = msgspec.json.Encoder().encode
 _READERS: Mapping[str, Callable[[str], object]] = {
     "date": date.fromisoformat,
     "datetime": datetime.fromisoformat,
@@ -27,7 +28,7 @@ def document(entity: Entity, kind: KindSpec) -> bytes:
         value = shown.get(name)
         if isinstance(value, str) and not _is_read(read, value):
             shown[name] = None
-    return msgspec.json.encode(shown)
+    return _encode(shown)
 
 
 def _dates(kind: KindSpec) -> Sequence[tuple[str, Callable[[str], object]]]:

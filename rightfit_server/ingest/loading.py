@@ -7,7 +7,7 @@ names it.
 
 from collections.abc import Collection, Sequence
 
-from rightfit_server.ingest.shape import is_storable, is_storable_name
+from rightfit_server.ingest.shape import storable_dots, storable_keys
 from rightfit_server.ports.storage import IngestTransaction, Pusher, StoredEntity
 from rightfit_sync.causality.dot import AUTHORITY_PREFIX, Dot, is_authority
 from rightfit_sync.ingest.snapshot import Key, NeedMore, Past, Pushed, Receipt, Snapshot, wanted
@@ -43,7 +43,7 @@ class Loaded:
         """Load what the push names."""
         keys, dots = wanted(self._push, self._pusher.device, self._schema)
         self._receipts, self._aliases = await self._transaction.receipts(
-            self._pusher.device, [dot for dot in dots if is_storable(dot)]
+            self._pusher.device, storable_dots(dots)
         )
         await self._load(keys)
         restored = [
@@ -77,9 +77,9 @@ class Loaded:
         await self._load_referrers(need.referrers)
 
     async def _load(self, keys: Collection[Key]) -> None:
-        fresh = {key for key in keys if key not in self._looked_for}
-        self._looked_for |= fresh
-        storable = sorted(key for key in fresh if all(map(is_storable_name, key)))
+        fresh = [key for key in keys if key not in self._looked_for]
+        self._looked_for.update(fresh)
+        storable = storable_keys(fresh)
         if storable:
             self.stored.update(await self._transaction.lock(storable))
         born = [key for key in storable if key in self._born and key not in self.stored]
@@ -115,7 +115,10 @@ class Loaded:
             device=device,
             authority_device_id=AUTHORITY_PREFIX + position.epoch,
             authority_counter=max(position.authority_counter, spent),
-            entities={key: self._entity(key) for key in self._looked_for},
+            entities={
+                **dict.fromkeys(self._looked_for),
+                **{key: stored.entity for key, stored in self.stored.items()},
+            },
             receipts=self._receipts,
             aliases=self._aliases,
             referrers=self._referrers,
@@ -124,7 +127,3 @@ class Loaded:
             collected=frozenset(self.collected),
             pasts=self._pasts,
         )
-
-    def _entity(self, key: Key) -> Entity | None:
-        stored = self.stored.get(key)
-        return None if stored is None else stored.entity

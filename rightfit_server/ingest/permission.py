@@ -18,6 +18,7 @@ from rightfit_sync.causality.dot import Dot
 from rightfit_sync.ingest.snapshot import Key
 from rightfit_sync.records import Change, Entity, Outcome, rejected
 from rightfit_sync.references import references
+from rightfit_sync.schema.spec import KindSpec
 
 
 class Permission:
@@ -41,10 +42,12 @@ class Permission:
 
     def authorize(self, before: Entity | None, change: Change) -> Outcome | None:
         """Return the rejection of `change` on `before`, or None; raises what the application could not cope with."""
-        if change.dot in self._poison:
+        if self._poison and change.dot in self._poison:
             raise self._poison[change.dot]
         key = (change.kind, change.entity_id)
-        refused = name_problem(change) or self._hidden(key, before, change)
+        refused = name_problem(change)
+        if refused is None and before is not None:
+            refused = self._hidden(key, before, change)
         if refused is None:
             refused = self._hidden_target(before, change)
         if refused is None:
@@ -53,8 +56,8 @@ class Permission:
             self._created.add(key)
         return refused
 
-    def _hidden(self, key: Key, before: Entity | None, change: Change) -> Outcome | None:
-        if before is None or self._sees(key, before):
+    def _hidden(self, key: Key, before: Entity, change: Change) -> Outcome | None:
+        if self._sees(key, before):
             return None
         if change.op == "create":
             return rejected("id_taken", f"{change.entity_id} cannot be used for this: make it with a new id")
@@ -71,7 +74,8 @@ class Permission:
         return not self._subject.tags.isdisjoint((*own, *stored.neighbour_tags))
 
     def _hidden_target(self, before: Entity | None, change: Change) -> Outcome | None:
-        written = list(self._written(change))
+        kind = self._application.schema.kinds.get(change.kind)
+        written = list(_written(change, kind)) if kind is not None and kind.references else []
         if not written:
             return None
         present = {} if before is None else self._present(before)
@@ -88,14 +92,14 @@ class Permission:
         found = references(entity, self._application.schema)
         return {reference.path: (reference.kind, reference.entity_id) for reference in found}
 
-    def _written(self, change: Change) -> Iterable[tuple[str, Key]]:
-        """Return `(path, target)` of every reference that the change writes, alone or inside a group."""
-        kind = self._application.schema.kinds.get(change.kind)
-        for path, patch in change.patches.items() if kind is not None and kind.references else ():
-            members = {path: patch.value}
-            if isinstance(patch.value, Mapping):
-                members = cast("dict[str, object]", dict(patch.value))
-            for name, value in members.items():
-                reference = kind.references.get(name) if kind is not None else None
-                if reference is not None and isinstance(value, str):
-                    yield name, (reference.kind, value)
+
+def _written(change: Change, kind: KindSpec) -> Iterable[tuple[str, Key]]:
+    """Return `(path, target)` of every reference that the change writes, alone or inside a group."""
+    for path, patch in change.patches.items():
+        members = {path: patch.value}
+        if isinstance(patch.value, Mapping):
+            members = cast("dict[str, object]", dict(patch.value))
+        for name, value in members.items():
+            reference = kind.references.get(name)
+            if reference is not None and isinstance(value, str):
+                yield name, (reference.kind, value)

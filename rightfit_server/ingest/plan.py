@@ -68,14 +68,25 @@ class Drawn:
         self.opened: list[ConflictOpened] = []
         self.closed: list[tuple[str, str]] = []
         self._suggestions: dict[Key, dict[str, str]] = {}
-        for key in decision.entities:
-            self._compare(key)
+        for key, entity in decision.entities.items():
+            if not self._is_plainly_born(key, entity):
+                self._compare(key)
+
+    def _is_plainly_born(self, key: Key, entity: Entity) -> bool:
+        """Whether one create made the entity, and put one value everywhere: then there is nothing to compare."""
+        recorded = self._by_key.get(key, ())
+        is_plain = len(recorded) == 1 and recorded[0].outcome.status == "applied" and key not in self._stored
+        return (
+            is_plain
+            and not self._decision.orphans.get(key)
+            and not self._schema.kinds[entity.kind].invariants
+        )
 
     def _compare(self, key: Key) -> None:
         stored, orphans = self._stored.get(key), self._decision.orphans.get(key, ())
         before = _by_id(stored.entity, self._schema, stored.orphans) if stored is not None else {}
         after = _by_id(self._decision.entities[key], self._schema, orphans)
-        recorded = self._by_key[key]
+        recorded = self._by_key.get(key, ())
         device_id = recorded[-1].change.dot.device_id if recorded else self._device_id
         offered = dict(stored.suggestions) if stored is not None else {}
         for one in recorded:
@@ -131,12 +142,9 @@ class Drawn:
         """
         entity, stored = self._decision.entities[key], self._stored.get(key)
         kind = self._schema.kinds[entity.kind]
-        gone = tombstone(entity, kind)
-        present = [*own, *neighbour_tags]
+        gone = tombstone(entity, kind) if entity.life else None
         known = {} if stored is None else stored.lost_tags
         state = canonical_state(entity)
-        held = reference_rows(entity, self._schema)
-        unchanged = stored is not None and held == reference_rows(stored.entity, self._schema)
         orphans = self._decision.orphans.get(key, ())
         return EntityWrite(
             entity=entity,
@@ -145,15 +153,23 @@ class Drawn:
             document=document(entity, kind),
             own_tags=own,
             neighbour_tags=neighbour_tags,
-            lost_tags={tag: seq for tag, seq in known.items() if tag not in present},
+            lost_tags={
+                tag: seq for tag, seq in known.items() if tag not in own and tag not in neighbour_tags
+            },
             newly_lost=sorted(lost),
             orphans=orphans,
             suggestions=self._suggestions.get(key, {}),
             is_new=stored is None,
             deleted_at=None if gone is None else gone.deleted_at,
             deleted_by_device_id=None if gone is None else gone.deleted_by_device_id,
-            references=None if unchanged or (stored is None and not held) else held,
+            references=self._references(entity, stored) if kind.references else None,
         )
+
+    def _references(self, entity: Entity, stored: StoredEntity | None) -> Sequence[ReferenceRow] | None:
+        """Return the references that `entity` holds, or None where they are what they were."""
+        held = reference_rows(entity, self._schema)
+        before = [] if stored is None else reference_rows(stored.entity, self._schema)
+        return None if held == before else held
 
 
 def reference_rows(entity: Entity, schema: Schema) -> list[ReferenceRow]:

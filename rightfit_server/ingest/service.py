@@ -175,6 +175,8 @@ def _check_epoch(pusher: Pusher) -> None:
 
 
 def _tell(identity: Identity, push: Sequence[Pushed], decision: Decision) -> None:
+    if not decision.failures:
+        return
     kinds = {pushed.change.dot: pushed.change.kind for pushed in push}
     for dot, failure in decision.failures.items():
         _log.error(

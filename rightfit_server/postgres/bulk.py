@@ -8,7 +8,7 @@ Form of an array: dimensions (1), whether there are nulls, the type of its eleme
 `array_recv`; the types' own `recv` functions.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from struct import Struct
 from typing import Final, LiteralString, NamedTuple, cast
@@ -43,26 +43,36 @@ class _ArrayDumper(Dumper):
 psycopg.adapters.register_dumper(Array, _ArrayDumper)
 
 
-def _texts(values: Iterable[object]) -> list[bytes]:
-    encoded = [cast("str", value).encode() for value in values]
-    return [piece for one in encoded for piece in (_LENGTH(len(one)), one)]
+def _texts(values: Sequence[object]) -> bytes:
+    return _blobs([cast("str", value).encode() for value in values])
 
 
-def _blobs(values: Iterable[object]) -> list[bytes]:
-    return [piece for one in cast("Iterable[bytes]", values) for piece in (_LENGTH(len(one)), one)]
+def _blobs(values: Sequence[object]) -> bytes:
+    blobs = cast("Sequence[bytes]", values)
+    lengths = [*map(len, blobs)]
+    if lengths.count(lengths[0]) == len(lengths):
+        # Ids and digests are all of one length.
+        return _LENGTH(lengths[0]) + _LENGTH(lengths[0]).join(blobs)
+    return b"".join([piece for pair in zip(map(_LENGTH, lengths), blobs, strict=True) for piece in pair])
 
 
-def _jsonbs(values: Iterable[object]) -> list[bytes]:
-    return [
-        piece for one in cast("Iterable[bytes]", values) for piece in (_LENGTH(len(one) + 1), b"\x01", one)
-    ]
+def _jsonbs(values: Sequence[object]) -> bytes:
+    return _blobs([b"\x01" + one for one in cast("Sequence[bytes]", values)])
+
+
+def _bigints(values: Sequence[object]) -> bytes:
+    return b"".join([_INT8(8, value) for value in cast("Sequence[int]", values)])
+
+
+def _integers(values: Sequence[object]) -> bytes:
+    return b"".join([_INT4(4, value) for value in cast("Sequence[int]", values)])
 
 
 class _Type(NamedTuple):
-    """Its number in `pg_type`, and how its elements are written, lengths included."""
+    """Its number in `pg_type`, and how its elements (one at least) are written, lengths included."""
 
     oid: int
-    write: Callable[[Iterable[object]], list[bytes]]
+    write: Callable[[Sequence[object]], bytes]
 
 
 _TYPES: Final[Mapping[str, _Type]] = {
@@ -70,21 +80,26 @@ _TYPES: Final[Mapping[str, _Type]] = {
     "bytea": _Type(17, _blobs),
     "json": _Type(114, _blobs),
     "jsonb": _Type(3802, _jsonbs),
-    "bigint": _Type(20, lambda values: [_INT8(8, value) for value in cast("Iterable[int]", values)]),
-    "integer": _Type(23, lambda values: [_INT4(4, value) for value in cast("Iterable[int]", values)]),
+    "bigint": _Type(20, _bigints),
+    "integer": _Type(23, _integers),
 }
 """Python's `str` for texts, `bytes` for blobs and JSON, `int` for numbers; None is null everywhere."""
 
 
-def array(type_name: str, values: Collection[object]) -> Array:
+def array(type_name: str, values: Sequence[object]) -> Array:
     """Return `values` as an array of this type, one of `_TYPES`."""
     found = _TYPES[type_name]
     has_nulls = None in values
-    if has_nulls:
-        pieces = [_NULL if value is None else b"".join(found.write((value,))) for value in values]
+    if not values:
+        content = b""
+    elif values.count(values[0]) == len(values):
+        # The kind, the device, all that is null: most columns of a push say the same in every row.
+        content = (_NULL if has_nulls else found.write(values[:1])) * len(values)
+    elif has_nulls:
+        content = b"".join([_NULL if value is None else found.write((value,)) for value in values])
     else:
-        pieces = found.write(values)
-    return Array(b"".join((_HEAD.pack(1, has_nulls, found.oid, len(values), 1), *pieces)))
+        content = found.write(values)
+    return Array(_HEAD.pack(1, has_nulls, found.oid, len(values), 1) + content)
 
 
 def arrays(type_names: str, rows: Sequence[Sequence[object]]) -> list[Array]:

@@ -246,6 +246,7 @@ class _Writing:
         yield _Statement(_EFFECT, _EFFECT_TYPES, effects, commit)
 
     def _entity(self, seq: int, write: EntityWrite) -> Sequence[object]:
+        kind, entity_id = _key(write)
         return (
             seq,
             write.state,
@@ -255,21 +256,23 @@ class _Writing:
             text_array(tuple(write.neighbour_tags)),
             self._lost(write),
             text_array(tuple(write.orphans)),
-            encode_json(write.suggestions),
+            encode_json(write.suggestions) if write.suggestions else b"{}",
             # A clock before 1970 is wrong in any case, and some would be beyond what the column holds.
             None if write.deleted_at is None else max(0, write.deleted_at),
             write.deleted_by_device_id,
             write.digest,
-            place(*_key(write)),
-            *_key(write),
+            place(kind, entity_id),
+            kind,
+            entity_id,
         )
 
     def _audience(self, seq: int, write: AudienceWrite) -> Sequence[object]:
         return (seq, text_array(tuple(write.neighbour_tags)), self._lost(write), *write.key)
 
     def _lost(self, write: EntityWrite | AudienceWrite) -> bytes:
-        lost = {**write.lost_tags, **dict.fromkeys(write.newly_lost, self._head)}
-        return encode_json(lost)
+        if not write.lost_tags and not write.newly_lost:
+            return b"{}"
+        return encode_json({**write.lost_tags, **dict.fromkeys(write.newly_lost, self._head)})
 
     def _change(self, ordinal: int, recorded: Recorded) -> Sequence[object]:
         change, outcome, plan = recorded.change, recorded.outcome, self._plan

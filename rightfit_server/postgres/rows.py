@@ -1,12 +1,12 @@
 """Between rows of tables and the data of the ports: encodings, and keys as arrays for set-based queries."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import msgspec
 from psycopg import sql
 
-from rightfit_server.ingest.shape import NAME_LENGTH_MAX
+from rightfit_server.ingest.shape import NAME_LENGTH_MAX, is_storable_name
 from rightfit_server.ports.storage import StoredEntity
 from rightfit_server.postgres.bulk import Array, array
 from rightfit_sync.ingest.snapshot import Key
@@ -21,7 +21,7 @@ STORED_COLUMNS = sql.SQL(
 
 STORED_COLUMNS_COUNT = 9
 
-_decode_numbers = msgspec.json.Decoder(dict[str, int]).decode
+_decode_many_numbers = msgspec.json.Decoder(dict[str, int]).decode
 _decode_texts = msgspec.json.Decoder(dict[str, str]).decode
 
 
@@ -51,9 +51,12 @@ def decode_texts(text: str) -> dict[str, str]:
     return {} if text == "{}" else _decode_texts(text)
 
 
-def encode_json(value: object) -> bytes:
-    """Return `value` as JSON."""
-    return msgspec.json.encode(value)
+def _decode_numbers(text: str) -> dict[str, int]:
+    return {} if text == "{}" else _decode_many_numbers(text)
+
+
+encode_json: Callable[[object], bytes] = msgspec.json.Encoder().encode
+"""Return a value as JSON."""
 
 
 def encode_change(change: Change) -> bytes:
@@ -71,5 +74,7 @@ def columns(keys: Collection[Key]) -> tuple[Array, Array]:
 
 def as_name(text: str) -> str:
     """Return `text` as a key column can hold it: what it cannot is replaced, and the end cut off."""
+    if is_storable_name(text):
+        return text
     storable = text.replace("\x00", "\ufffd").encode(errors="replace").decode()
     return storable[:NAME_LENGTH_MAX]
