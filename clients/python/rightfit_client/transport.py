@@ -21,7 +21,6 @@ import httpx
 import msgspec
 
 from rightfit_client.credentials import Credentials
-from rightfit_client.direct import AsyncDirectTransport, DirectTransport
 from rightfit_client.errors import LocalError, NeedsUpgrade, Offline, RemoteProblem, problem_error
 from rightfit_client.limits import (
     COMPRESS_FROM_BYTES,
@@ -198,16 +197,6 @@ def _proxy(url: str) -> str | None:
     return proxies.get(parts.scheme) or proxies.get("all")
 
 
-def _transport(url: str) -> httpx.BaseTransport:
-    proxy = _proxy(url)
-    return DirectTransport() if proxy is None else httpx.HTTPTransport(proxy=proxy)
-
-
-def _async_transport(url: str) -> httpx.AsyncBaseTransport:
-    proxy = _proxy(url)
-    return AsyncDirectTransport() if proxy is None else httpx.AsyncHTTPTransport(proxy=proxy)
-
-
 class HttpOptions:
     """Transports of one's own for httpx: `transport` for `sync()`, `async_transport` for the loop."""
 
@@ -224,7 +213,7 @@ class HttpTransport:
     def __init__(self, url: str, credentials: Credentials, http: httpx.BaseTransport | None = None) -> None:
         self._url = url
         self._credentials = credentials
-        self._http = http or _transport(url)
+        self._http = http or httpx.HTTPTransport(proxy=_proxy(url))
         self._sender = ThreadPoolExecutor(1, "rightfit-send")
         self._announced: tuple[Call, Future[Response]] | None = None
 
@@ -290,8 +279,8 @@ class AsyncHttpTransport:
         self._url = url
         self._credentials = credentials
         # A long poll that is dropped takes its connection with it: the edit that it was dropped for has another.
-        self._http = http or _async_transport(url)
-        self._polling = http or _async_transport(url)
+        self._http = http or httpx.AsyncHTTPTransport(proxy=_proxy(url))
+        self._polling = http or httpx.AsyncHTTPTransport(proxy=_proxy(url))
 
     async def exchange(self, call: Call) -> Response:
         """Carry out one exchange; raise one of `errors` where it fails."""
