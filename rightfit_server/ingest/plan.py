@@ -68,23 +68,14 @@ class Drawn:
         self.opened: list[ConflictOpened] = []
         self.closed: list[tuple[str, str]] = []
         self._suggestions: dict[Key, dict[str, str]] = {}
-        for key, entity in decision.entities.items():
-            if not self._is_plainly_born(key, entity):
-                self._compare(key)
-
-    def _is_plainly_born(self, key: Key, entity: Entity) -> bool:
-        """Whether one create made the entity, and put one value everywhere: then there is nothing to compare."""
-        recorded = self._by_key.get(key, ())
-        is_plain = len(recorded) == 1 and recorded[0].outcome.status == "applied" and key not in self._stored
-        return (
-            is_plain
-            and not self._decision.orphans.get(key)
-            and not self._schema.kinds[entity.kind].invariants
-        )
+        for key in decision.entities:
+            self._compare(key)
 
     def _compare(self, key: Key) -> None:
         stored, orphans = self._stored.get(key), self._decision.orphans.get(key, ())
         before = _by_id(stored.entity, self._schema, stored.orphans) if stored is not None else {}
+        if not before and not orphans and self._brings_no_conflict(key):
+            return
         after = _by_id(self._decision.entities[key], self._schema, orphans)
         recorded = self._by_key.get(key, ())
         device_id = recorded[-1].change.dot.device_id if recorded else self._device_id
@@ -99,6 +90,17 @@ class Drawn:
             for name, conflict in after.items()
             if name not in before
         ]
+
+    def _brings_no_conflict(self, key: Key) -> bool:
+        """Whether no conflict can have come to an entity that had none, as the outcomes of its changes tell.
+
+        They do not tell of invariants whose fields nobody touched, of what a delete had hidden, of states joined in.
+        """
+        stored = self._stored.get(key)
+        is_told = not self._schema.kinds[key[0]].invariants and not self._decision.joined
+        has_hidden = stored is not None and bool(stored.entity.life)
+        outcomes = [one.outcome.status for one in self._by_key.get(key, ())]
+        return is_told and not has_hidden and bool(outcomes) and "conflicted" not in outcomes
 
     def effects(self) -> list[EffectWrite]:
         """Return the side effects of every change that was accepted for the first time, in its order.

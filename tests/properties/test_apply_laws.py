@@ -65,6 +65,22 @@ def test_apply_is_deterministic_and_changes_nothing_in_place(history: History) -
 
 
 @given(joined_histories)
+def test_no_conflict_comes_to_an_entity_without_one_unless_the_outcome_says_so(history: History) -> None:
+    """Nor does one that a delete had hidden; invariants of fields that nobody touched are another matter."""
+
+    def found(entity: Entity) -> list[str]:
+        return [one.path for one in conflicts(entity, history.schema) if one.reason != "invariant"]
+
+    for step in history.steps:
+        before = None if step.before is None else history.states[step.before]
+        if step.change is None or (before is not None and (before.life or found(before))):
+            continue
+        after, outcome = apply(before, step.change, history.schema)
+        if outcome.status in ("applied", "merged") and after is not None:
+            assert found(after) == []
+
+
+@given(joined_histories)
 def test_the_order_of_patches_in_a_change_says_nothing(history: History) -> None:
     """Databases and JSON writers order the keys of an object as they please."""
     for step in history.steps:
