@@ -14,7 +14,8 @@ one takes along what one of its transactions changed elsewhere, as it is now, so
 ever seen in half.
 
 Most who ask have everything already. That can be told from where the feed stands, so that for them no more than that
-is read; whoever needs more is answered from a transaction (`_Glanced`). One and the same code cuts the page.
+is read. Of those who were looked at a moment ago it is known what they will need (`Standing`). Both cost one round trip
+to the database; for whom that was not enough there is a transaction (see `ahead`).
 
 A page of no rows (`rows_max` 0) stays where it is, and tells in its cursor how far the feed has come;
 so does every page that is not the last, so that what a device was told once cannot be taken back
@@ -30,6 +31,7 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from rightfit_server.feed.ahead import Ahead, NeedsTransactionError, Standing
 from rightfit_server.feed.cursors import Cursors, Seals
 from rightfit_server.feed.lineage import Lineage
 from rightfit_server.ports.storage import FeedRow, FeedTransaction, Identity, Storage, Viewer
@@ -43,13 +45,13 @@ from rightfit_sync.wire.cursor import Cursor
 
 
 class Pulled(msgspec.Struct, frozen=True):
-    """A page, the commit that the device had applied before, the epoch.
+    """A page, where the device stood before it, the epoch.
 
     And whether the page says anything new.
     """
 
     page: PackedPage
-    acknowledged_seq: int
+    standing: Standing
     epoch: str
     is_news: bool
 
@@ -86,27 +88,36 @@ class Feed:
         rows_max: int,
         made: Made = NOTHING_MADE,
         *,
-        is_news_likely: bool = False,
+        standing: Standing | None = None,
     ) -> Pulled:
         """Return the next page after `cursor` (None: the first one), of about `rows_max` rows; 0 asks for none.
 
-        The device works out itself what it has `made`, where nobody else had a part in it. Where news is likely, no
-        glance is wasted. Raises `RemoteError`: 400 `cursor_invalid`, 403 `cursor_foreign`, 409 `epoch_changed`, 410
-        `cursor_expired`.
+        The device works out itself what it has `made`, where nobody else had a part in it. `standing` is where it
+        stood a moment ago, if that is known and there is likely to be news. Raises `RemoteError`: 400
+        `cursor_invalid`, 403 `cursor_foreign`, 409 `epoch_changed`, 410 `cursor_expired`.
         """
         if not 0 <= rows_max <= ROWS_PER_PAGE_MAX:
             raise RemoteError("invalid_message", f"rows_max is 0 to {ROWS_PER_PAGE_MAX}", path="rows_max")
-        if cursor is not None and not is_news_likely:
-            with suppress(_NeedsTransactionError):
-                viewer = await self._storage.glance(identity)
-                return await self._pulled(_Glanced(), viewer, identity, cursor, rows_max, made)
+        with suppress(NeedsTransactionError):
+            if cursor is not None:
+                viewer, ahead = await self._ahead(identity, standing, rows_max)
+                return await self._pulled(ahead, viewer, identity, cursor, rows_max, made)
         async with self._storage.feed(identity.tenant_id) as transaction:
             viewer = await transaction.viewer(identity)
             return await self._pulled(transaction, viewer, identity, cursor, rows_max, made)
 
+    async def _ahead(
+        self, identity: Identity, standing: Standing | None, rows_max: int
+    ) -> tuple[Viewer, Ahead]:
+        if standing is None or not rows_max:
+            return await self._storage.glance(identity), Ahead()
+        expected = standing.expects(rows_max)
+        read = await self._storage.ahead(identity, expected)
+        return read.viewer, Ahead(expected, read)
+
     async def _pulled(
         self,
-        transaction: "FeedTransaction | _Glanced",
+        transaction: FeedTransaction | Ahead,
         viewer: Viewer,
         identity: Identity,
         cursor: str | None,
@@ -128,32 +139,7 @@ class Feed:
         signed = replace(page, cursor=self._cursors.sign(after))
         is_news = bool(page.rows or page.own or page.evicted or page.more or cursor is None)
         is_news = is_news or viewer.tags_seq > place.tags_seq
-        return Pulled(signed, place.seq, position.epoch, is_news)
-
-
-class _NeedsTransactionError(Exception):
-    """More must be read than a glance has seen."""
-
-
-class _Glanced:
-    """A feed of which no more is known than where it stands: whoever asks it anything needs a transaction."""
-
-    async def chains(self, _seqs: Collection[int]) -> dict[int, str]:
-        raise _NeedsTransactionError
-
-    async def rows_after(self, _seq: int, _tags: Collection[str], _limit: int) -> list[FeedRow]:
-        raise _NeedsTransactionError
-
-    async def rows_below(self, _start: int, _end: int, _tags: Collection[str], _limit: int) -> list[FeedRow]:
-        raise _NeedsTransactionError
-
-    async def companions(
-        self, _keys: Collection[Key], _after: int, _end: int, _tags: Collection[str]
-    ) -> list[FeedRow]:
-        raise _NeedsTransactionError
-
-    async def count_after(self, _seq: int) -> int:
-        raise _NeedsTransactionError
+        return Pulled(signed, Standing(place, viewer.tags), position.epoch, is_news)
 
 
 class RowMaker:
@@ -182,7 +168,7 @@ class _Cutter:
 
     def __init__(
         self,
-        transaction: FeedTransaction | _Glanced,
+        transaction: FeedTransaction | Ahead,
         viewer: Viewer,
         tenant_id: str,
         rows_max: int,

@@ -12,6 +12,7 @@ from functools import partial
 
 from litestar import Response, post
 
+from rightfit_server.feed.ahead import Standing
 from rightfit_server.feed.pages import NOTHING_MADE, Made, Pulled
 from rightfit_server.http.bodies import asked_type, read, write
 from rightfit_server.http.caller import answered, identify, writing_as
@@ -97,6 +98,7 @@ class _Asked:
         self._identity = identity
         self._message = message
         self._request = request
+        self._standing: Standing | None = None
 
     async def push(self) -> Answer:
         answer = await self._services.ingest.push(self._identity, self._message.changes, self._guard)
@@ -105,19 +107,19 @@ class _Asked:
         return answer
 
     async def _guard(self, transaction: Chains, viewer: Viewer) -> None:
-        await self._services.lineage.place(transaction, viewer, self._identity, self._message.cursor)
+        lineage, identity = self._services.lineage, self._identity
+        place = await lineage.place(transaction, viewer, identity, self._message.cursor)
+        self._standing = Standing(place, viewer.tags)
 
     async def pull(self, answer: Answer | None = None) -> Pulled:
-        # What was pushed is news to the device itself.
-        pulled = await self._look(self._made(answer), is_news_likely=answer is not None)
-        await self._services.presence.note(self._identity, pulled.acknowledged_seq)
+        # What was pushed is news to the device itself; where it stands was seen with the push.
+        pulled = await self._look(self._made(answer), self._standing)
+        await self._services.presence.note(self._identity, pulled.standing.place.seq)
         return pulled
 
-    async def _look(self, made: Made, *, is_news_likely: bool) -> Pulled:
+    async def _look(self, made: Made, standing: Standing | None) -> Pulled:
         feed, message = self._services.feed, self._message
-        return await feed.pull(
-            self._identity, message.cursor, message.rows_max, made, is_news_likely=is_news_likely
-        )
+        return await feed.pull(self._identity, message.cursor, message.rows_max, made, standing=standing)
 
     def _made(self, answer: Answer | None) -> Made:
         """Return what the device has just made and is not sent back, unless its schema might work it out otherwise."""
@@ -143,7 +145,7 @@ class _Asked:
                         break
                     is_woken = news.is_set()
                     news.clear()
-                    pulled = await self._look(NOTHING_MADE, is_news_likely=is_woken)
+                    pulled = await self._look(NOTHING_MADE, pulled.standing if is_woken else None)
         return pulled
 
     @contextmanager

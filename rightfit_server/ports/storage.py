@@ -273,6 +273,23 @@ class FeedRow(msgspec.Struct, frozen=True):
     suggestions: Mapping[str, str]
 
 
+class Expected(msgspec.Struct, frozen=True):
+    """What a pull will most likely ask: the chain hashes of `commits`, and what `rows_after` takes."""
+
+    commits: Collection[int]
+    seq: int
+    tags: frozenset[str]
+    limit: int
+
+
+class ReadAhead(msgspec.Struct, frozen=True):
+    """What was expected, with what the caller may see, all of one moment."""
+
+    viewer: Viewer
+    chains: Mapping[int, str]
+    rows: Sequence[FeedRow]
+
+
 class FeedTransaction(Chains, Protocol):
     """What a pull reads, all of one moment."""
 
@@ -421,6 +438,9 @@ class Storage(Protocol):
 
     async def glance(self, identity: Identity) -> Viewer:
         """Return what the caller may see, and nothing else; raises `UnknownDeviceError`."""
+
+    async def ahead(self, identity: Identity, expected: Expected) -> ReadAhead:
+        """Return what the caller may see, and what it is expected to ask; raises `UnknownDeviceError`."""
 
     async def seen(self, identity: Identity, acknowledged_seq: int) -> None:
         """Note that the device was here, and up to which commit it has applied the feed.

@@ -6,7 +6,8 @@ A row concerns a subject if its audience shares a tag with it, or did so until a
 from collections.abc import Collection
 from typing import Any
 
-from psycopg import sql
+from psycopg import AsyncCursor, sql
+from psycopg.rows import TupleRow
 
 from rightfit_server.ports.storage import FeedRow, Identity, Viewer
 from rightfit_server.postgres.pool import Connection
@@ -80,8 +81,7 @@ class PostgresFeed:
         Whenever they went: what was lost before `seq`, and changed since by others, may not have been told yet, because
         the page that told of that change was cut before the place where the row stands now.
         """
-        parameters = {"seq": seq, "tags": sorted(tags), "limit": limit}
-        return await self._rows(_ROWS_AFTER, parameters)
+        return await rows_found(await ask_rows_after(self._connection, seq, tags, limit))
 
     async def rows_below(self, start: int, end: int, tags: Collection[str], limit: int) -> list[FeedRow]:
         """Return rows with one of `tags` and `start < seq <= end`, in order."""
@@ -99,11 +99,20 @@ class PostgresFeed:
         row = await cursor.fetchone()
         return 0 if row is None else int(row[0])
 
-    async def _rows(
-        self, statement: str, parameters: dict[str, object] | tuple[object, ...]
-    ) -> list[FeedRow]:
-        rows = await (await self._connection.execute(statement, parameters)).fetchall()
-        return [feed_row(row) for row in rows]
+    async def _rows(self, statement: str, parameters: tuple[object, ...]) -> list[FeedRow]:
+        return await rows_found(await self._connection.execute(statement, parameters))
+
+
+async def ask_rows_after(
+    connection: Connection, seq: int, tags: Collection[str], limit: int
+) -> AsyncCursor[TupleRow]:
+    """Ask for what `rows_after` returns; `rows_found` reads the answer, in a pipeline after its end."""
+    return await connection.execute(_ROWS_AFTER, {"seq": seq, "tags": sorted(tags), "limit": limit})
+
+
+async def rows_found(found: AsyncCursor[TupleRow]) -> list[FeedRow]:
+    """Return the rows that a statement with `FEED_COLUMNS` has found."""
+    return [feed_row(row) for row in await found.fetchall()]
 
 
 def feed_row(row: tuple[Any, ...]) -> FeedRow:

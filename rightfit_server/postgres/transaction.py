@@ -14,20 +14,28 @@ from contextlib import asynccontextmanager
 from psycopg import errors, sql
 from psycopg.pq import TransactionStatus
 
-from rightfit_server.ports.storage import ContentionError, Identity, UnavailableError, Viewer
+from rightfit_server.ports.storage import (
+    ContentionError,
+    Expected,
+    Identity,
+    ReadAhead,
+    UnavailableError,
+    Viewer,
+)
 from rightfit_server.postgres.accounts_store import PostgresDevices, note_seen
 from rightfit_server.postgres.comparing_store import PostgresComparing
 from rightfit_server.postgres.epoch import PostgresEpochs
-from rightfit_server.postgres.feed_store import PostgresFeed
+from rightfit_server.postgres.feed_store import PostgresFeed, ask_rows_after, rows_found
 from rightfit_server.postgres.ingest_store import PostgresIngest
 from rightfit_server.postgres.pool import Connection, Pool, check_role
 from rightfit_server.postgres.records_store import PostgresRecords
-from rightfit_server.postgres.viewer import ask_viewer, viewer_found
+from rightfit_server.postgres.viewer import ask_chains, ask_viewer, viewer_found
 
 _TENANT = "; SELECT set_config('app.tenant_id', {}, true)"
 _TENANT_OF_PIPELINE = "SELECT set_config('app.tenant_id', %s, true)"
 _BEGIN = sql.SQL("BEGIN" + _TENANT)
-_BEGIN_READING = sql.SQL("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY" + _TENANT)
+_BEGIN_MOMENT = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+_BEGIN_READING = sql.SQL(_BEGIN_MOMENT + _TENANT)
 _IN_TRANSACTION = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 _CONTENTION = (errors.SerializationFailure, errors.DeadlockDetected)
 # PostgreSQL has ended the session; psycopg counts these as mistakes of its own (class 25 of SQLSTATE).
@@ -112,6 +120,20 @@ class PostgresStorage:
                 found = await ask_viewer(connection, identity)
             return await viewer_found(found, identity)
 
+    async def ahead(self, identity: Identity, expected: Expected) -> ReadAhead:
+        """Return what the caller may see, and what it is expected to ask, of one moment."""
+        async with _translated(), self._pool.connection() as connection:
+            await self._check(connection)
+            async with _at_once(connection, identity.tenant_id, is_moment=True):
+                viewer = await ask_viewer(connection, identity)
+                chains = await ask_chains(connection, expected.commits)
+                rows = await ask_rows_after(connection, expected.seq, expected.tags, expected.limit)
+            return ReadAhead(
+                viewer=await viewer_found(viewer, identity),
+                chains=dict(await chains.fetchall()),
+                rows=await rows_found(rows),
+            )
+
     async def seen(self, identity: Identity, acknowledged_seq: int) -> None:
         """Note that the device was here, and up to which commit it has applied the feed."""
         async with _translated(), self._pool.connection() as connection:
@@ -138,12 +160,19 @@ class PostgresStorage:
 
 
 @asynccontextmanager
-async def _at_once(connection: Connection, tenant_id: str) -> AsyncIterator[None]:
-    """Make one transaction of the tenant of the statements inside; their results can be read after it."""
+async def _at_once(connection: Connection, tenant_id: str, *, is_moment: bool = False) -> AsyncIterator[None]:
+    """Make one transaction of the tenant of the statements inside; their results can be read after it.
+
+    Where several of them must see the same moment, they say so.
+    """
     try:
         async with connection.pipeline():
+            if is_moment:
+                await connection.execute(_BEGIN_MOMENT)
             await connection.execute(_TENANT_OF_PIPELINE, (tenant_id,))
             yield
+            if is_moment:
+                await connection.execute("COMMIT")
     except BaseException:
         # What broke off leaves psycopg believing in prepared statements that the database never saw.
         await connection.close()

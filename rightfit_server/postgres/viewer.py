@@ -53,5 +53,9 @@ async def viewer_found(found: AsyncCursor[TupleRow], identity: Identity) -> View
 
 async def read_chains(connection: Connection, seqs: Collection[int]) -> dict[int, str]:
     """Return the chain hashes of those commits that there are, by their number."""
-    rows = await connection.execute("SELECT seq, chain FROM app.commits WHERE seq = ANY (%s)", (list(seqs),))
-    return {seq: chain async for seq, chain in rows}
+    return dict(await (await ask_chains(connection, seqs)).fetchall())
+
+
+async def ask_chains(connection: Connection, seqs: Collection[int]) -> AsyncCursor[TupleRow]:
+    """Ask for the chain hashes of those commits that there are; each row is a number and its hash."""
+    return await connection.execute("SELECT seq, chain FROM app.commits WHERE seq = ANY (%s)", (list(seqs),))

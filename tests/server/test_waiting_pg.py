@@ -8,6 +8,8 @@ from typing import Any
 import anyio
 import psycopg
 import pytest
+from anyio.lowlevel import checkpoint
+from psycopg.pq import TransactionStatus
 
 from rightfit_server.accounts.presence import Presence
 from rightfit_server.ports.storage import Identity
@@ -97,30 +99,116 @@ def scope(phone: Phone, length: int) -> dict[str, Any]:
     }
 
 
-async def test_who_has_everything_is_answered_from_a_glance(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tenants of the transactions that were opened to read the feed."""
+    tenants: list[str] = []
+    feed = PostgresStorage.feed
+
+    def opening(storage: PostgresStorage, tenant_id: str) -> object:
+        tenants.append(tenant_id)
+        return feed(storage, tenant_id)
+
+    monkeypatch.setattr(PostgresStorage, "feed", opening)
+    return tenants
+
+
+async def test_who_has_everything_is_answered_from_a_glance(world: World, opened: list[str]) -> None:
     writer, reader = world.office(), world.phone("olga")
     writer.create(("job", "j1"), {"title": "x"})
     await writer.settle()
     await reader.settle()
-    opened: list[str] = []
-    feed = PostgresStorage.feed
-
-    def opening(storage: PostgresStorage, tenant_id: str) -> object:
-        opened.append(tenant_id)
-        return feed(storage, tenant_id)
-
-    monkeypatch.setattr(PostgresStorage, "feed", opening)
+    opened.clear()
     before = reader.request().cursor
     page = page_of(await reader.round_trip())
     assert (page.rows, page.more, page.cursor, opened) == ([], False, before, [])
     writer.create(("job", "j2"), {"title": "x"})
     await writer.round_trip()
-    opened.clear()
+    assert opened == []
     page = page_of(await reader.round_trip())
     assert [row.entity.entity_id for row in page.rows] == ["j2"]
     assert opened == [TENANT]
+
+
+async def test_who_is_woken_is_answered_from_what_was_read_ahead(
+    slow_world: World, opened: list[str]
+) -> None:
+    writer, reader = slow_world.office(), slow_world.phone("olga")
+    await reader.settle()
+    await writer.settle()
+    opened.clear()
+    for number in range(3):
+        held = asyncio.create_task(reader.send(reader.request(), wait=30))
+        await until_somebody_waits(slow_world)
+        writer.create(("job", f"j{number}"), {"title": "x"})
+        await writer.round_trip()
+        with anyio.fail_after(ENOUGH_SECONDS):
+            response = await held
+        reader.take(response)
+        assert [row.entity.entity_id for row in page_of(response).rows] == [f"j{number}"]
+    assert opened == []
+
+
+async def test_who_needs_more_than_was_read_ahead_gets_it(slow_world: World, opened: list[str]) -> None:
+    """More rows than were asked for, all of one commit; and, for another, rows that a new grant shows."""
+    writer, reader = slow_world.office(), slow_world.phone("olga")
+    slow_world.subject("carl", ["contractor:carl"])
+    carl = slow_world.phone("carl")
+    writer.create(("job", "j0"), {"title": "x"})
+    for phone in (writer, reader, carl):
+        await phone.settle()
+    opened.clear()
+    held = [
+        asyncio.create_task(reader.send(reader.request(rows_max=1), wait=30)),
+        asyncio.create_task(carl.send(carl.request(), wait=30)),
+    ]
+    while len(slow_world.services.waiting._events.get(TENANT, ())) < len(held):
+        await checkpoint()
+    slow_world.grant("carl", ["office"])
+    for number in range(1, 4):
+        writer.create(("job", f"j{number}"), {"title": "x"})
+    await writer.round_trip()
+    with anyio.fail_after(ENOUGH_SECONDS):
+        page, granted = [page_of(await one) for one in held]
+    assert [row.entity.entity_id for row in page.rows] == ["j1", "j2", "j3"]
+    assert [len(opened), granted.tags] == [2, ["office"]]
+    # What was granted comes first, then what is new.
+    reader.take(await held[0])
+    carl.take(await held[1])
+    await reader.settle()
+    await carl.settle()
+    assert reader.held() == carl.held() == writer.held()
+
+
+async def test_what_was_read_ahead_for_other_tags_is_not_used(slow_world: World, opened: list[str]) -> None:
+    writer = slow_world.office()
+    slow_world.subject("carl", ["contractor:carl", "office"])
+    carl = slow_world.phone("carl")
+    for phone in (writer, carl):
+        await phone.settle()
+    opened.clear()
+    held = asyncio.create_task(carl.send(carl.request(), wait=30))
+    await until_somebody_waits(slow_world)
+    slow_world.grant("carl", ["contractor:carl"])
+    writer.create(("job", "j1"), {"title": "x"})
+    await writer.round_trip()
+    with anyio.fail_after(ENOUGH_SECONDS):
+        page = page_of(await held)
+    assert ([*page.rows], [*page.evicted], page.tags, opened) == ([], [], ["contractor:carl"], [TENANT])
+
+
+async def test_what_is_read_ahead_is_of_one_moment(database: Database) -> None:
+    async with serving(database) as world:
+        world.office()
+        storage = world.services.storage
+        assert isinstance(storage, PostgresStorage)
+        async with storage._pool.connection() as connection:
+            async with _at_once(connection, TENANT, is_moment=True):
+                isolation = await connection.execute("SHOW transaction_isolation")
+                reading = await connection.execute("SHOW transaction_read_only")
+            assert await isolation.fetchone() == ("repeatable read",)
+            assert await reading.fetchone() == ("on",)
+            assert connection.info.transaction_status is TransactionStatus.IDLE
 
 
 async def test_T04_a_glance_leaves_neither_tenant_nor_setting_on_its_connection(database: Database) -> None:

@@ -1,0 +1,65 @@
+"""What was read ahead of a pull: all that most of them need, in one round trip to the database.
+
+Whoever asks it for more is told so (`NeedsTransactionError`), and asks a transaction instead. So one and the same code
+cuts the page of either, and what is here can be too little, but never wrong: it is of one moment, as a transaction is.
+"""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from rightfit_server.ports.storage import Expected, FeedRow, ReadAhead
+from rightfit_sync.ingest.snapshot import Key
+from rightfit_sync.wire.cursor import Cursor
+
+
+class NeedsTransactionError(Exception):
+    """More must be read than was read ahead."""
+
+
+class Standing(NamedTuple):
+    """Where a device stood and what it saw when it was last looked at, which most likely still holds."""
+
+    place: Cursor
+    tags: frozenset[str]
+
+    def expects(self, rows_max: int) -> Expected:
+        """Return what its next pull will most likely ask."""
+        commits = {self.place.seq, self.place.head} - {0}
+        return Expected(commits, self.place.seq, self.tags, rows_max + 1)
+
+
+class Ahead:
+    """The answers to what was expected; nothing but where the feed stands is known without them."""
+
+    def __init__(self, expected: Expected | None = None, read: ReadAhead | None = None) -> None:
+        self._expected = expected
+        self._read = read
+
+    async def chains(self, seqs: Collection[int]) -> dict[int, str]:
+        """Return the chain hashes of those commits that there are, by their number."""
+        if self._expected is None or self._read is None or not set(seqs) <= set(self._expected.commits):
+            raise NeedsTransactionError
+        return {seq: chain for seq, chain in self._read.chains.items() if seq in seqs}
+
+    async def rows_after(self, seq: int, tags: Collection[str], limit: int) -> list[FeedRow]:
+        """Return rows that concern the subject, in order."""
+        expected = self._expected
+        if expected is None or self._read is None:
+            raise NeedsTransactionError
+        if (seq, frozenset(tags), limit) != (expected.seq, expected.tags, expected.limit):
+            raise NeedsTransactionError
+        return list(self._read.rows)
+
+    async def rows_below(self, _start: int, _end: int, _tags: Collection[str], _limit: int) -> list[FeedRow]:
+        """Return rows of newly granted tags: these are never expected."""
+        raise NeedsTransactionError
+
+    async def companions(
+        self, _keys: Collection[Key], _after: int, _end: int, _tags: Collection[str]
+    ) -> list[FeedRow]:
+        """Return rows beyond a page: that it is not the last one is never expected."""
+        raise NeedsTransactionError
+
+    async def count_after(self, _seq: int) -> int:
+        """Return how many rows follow a page: as above."""
+        raise NeedsTransactionError
