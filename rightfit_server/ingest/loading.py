@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from rightfit_server.ingest.shape import storable_dots, storable_keys
 from rightfit_server.ports.storage import IngestTransaction, Pusher, StoredEntity
 from rightfit_sync.causality.dot import AUTHORITY_PREFIX, Dot, is_authority
-from rightfit_sync.ingest.snapshot import Key, NeedMore, Past, Pushed, Receipt, Snapshot, wanted
+from rightfit_sync.ingest.snapshot import Key, NeedMore, Past, Pushed, Receipt, Snapshot, said, wanted
 from rightfit_sync.records import Alias, Entity
 from rightfit_sync.references import references
 from rightfit_sync.schema.spec import Schema
@@ -43,7 +43,7 @@ class Loaded:
         """Load what the push names."""
         keys, dots = wanted(self._push, self._pusher.device, self._schema)
         self._receipts, self._aliases = await self._transaction.receipts(
-            self._pusher.device, storable_dots(dots)
+            self._pusher.device, storable_dots(dots), said(self._push)
         )
         await self._load(keys)
         restored = [

@@ -227,9 +227,12 @@ class IngestTransaction(Chains, Protocol):
         """Return what the caller may see; raises `UnknownDeviceError` for a device that may not speak."""
 
     async def receipts(
-        self, device: Device, dots: Collection[Dot]
+        self, device: Device, dots: Collection[Dot], said: Collection[Dot]
     ) -> tuple[dict[Dot, Receipt], dict[Alias, Receipt]]:
-        """Return the receipts of `dots`, and by former name those of accepted changes."""
+        """Return the receipts of `dots`, and by former name those of accepted changes.
+
+        Of dots that are not `said`, only named, those that tell more than that the change went into its entity.
+        """
 
     async def lock(self, keys: Collection[Key]) -> dict[Key, StoredEntity]:
         """Lock those entities that exist, in the order of their keys, and return them."""

@@ -42,8 +42,9 @@ _JOINED = """
 """
 _RECEIPTS = """
     SELECT c.device_id, c.counter, c.digest, c.outcome::text
-    FROM unnest(%s::text[], %s::bigint[]) AS d (device_id, counter)
+    FROM unnest(%s::text[], %s::bigint[], %s::integer[]) AS d (device_id, counter, is_said)
         JOIN app.changes c ON c.device_id = d.device_id AND c.counter = d.counter
+    WHERE d.is_said = 1 OR c.status <> ALL (%s)
 """
 _ALIASES = """
     SELECT was_device_id, was_counter, was_digest, device_id, counter, digest, outcome::text
@@ -109,13 +110,17 @@ class PostgresIngest:
         return await read_chains(self._connection, seqs)
 
     async def receipts(
-        self, device: Device, dots: Collection[Dot]
+        self, device: Device, dots: Collection[Dot], said: Collection[Dot]
     ) -> tuple[dict[Dot, Receipt], dict[Alias, Receipt]]:
-        """Return the receipts of `dots`, and by former name those of accepted changes."""
+        """Return the receipts of `dots`, and by former name those of accepted changes.
+
+        Of dots that are not `said`, only named, those that tell more than that the change went into its entity.
+        """
         spent = [dot for dot in dots if dot.device_id != device.device_id or dot.counter <= device.counter]
         receipts: dict[Dot, Receipt] = {}
         if spent:
-            names = arrays("text bigint", [(dot.device_id, dot.counter) for dot in spent])
+            rows = [(dot.device_id, dot.counter, int(dot in said)) for dot in spent]
+            names = (*arrays("text bigint integer", rows), sorted(APPLIED))
             async for device_id, counter, digest, outcome in await self._connection.execute(_RECEIPTS, names):
                 dot = Dot(device_id, counter)
                 receipts[dot] = Receipt(dot, digest, _decode_outcome(outcome))

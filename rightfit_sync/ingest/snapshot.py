@@ -163,6 +163,17 @@ def wanted(push: Iterable[Pushed], device: Device, schema: Schema) -> tuple[list
     return sorted(keys), sorted(dots)
 
 
+def said(push: Iterable[Pushed]) -> set[Dot]:
+    """Return the dots under which the changes of `push` are or were said.
+
+    All else that they name is what they build on. Of that `decide` asks whether it was not accepted, or under another
+    dot; a receipt that says neither may be missing.
+    """
+    changes = [pushed.change for pushed in push]
+    former = {dot for change in changes if change.was is not UNSET for dot in former_dots(change)}
+    return former.union([change.dot for change in changes])
+
+
 def _targets(change: Change, kind: KindSpec) -> Iterator[Key]:
     for path, patch in change.patches.items():
         members = (
