@@ -1,7 +1,8 @@
 """The background loop: sync, wait for news or for an edit, sync again; back off where nobody answers.
 
 One coroutine, `SyncLoop.run`, in the application's event loop or in a thread of its own (`LoopThread`).
-Database work is done in worker threads, so that an event loop is never held up by a disk.
+What is written to the database is written in a worker thread, so that an event loop is never held up by a disk, and
+callbacks of live queries are in none. What to ask next is read there, too, unless the event loop is the replica's own.
 
 | after | the loop waits for |
 |---|---|
@@ -19,8 +20,9 @@ import logging
 import random
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
-from typing import ParamSpec, TypeVar
+from typing import TypeAlias
 
 from rightfit_client.activity import Activity
 from rightfit_client.errors import (
@@ -45,8 +47,8 @@ from rightfit_sync.wire.messages import SyncResponse
 
 _LOG = logging.getLogger(__name__)
 
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
+Send: TypeAlias = Callable[[Call], Awaitable[Response]]
+
 _LOCK_POLL_SECONDS = 0.01
 _QUICK_SECONDS = 1.0
 
@@ -106,9 +108,12 @@ class SyncLoop:
         self._news = asyncio.Event()
         self._is_stopping = False
         self._must_sync = True
+        self._is_alone = False
+        self._worker = ThreadPoolExecutor(1, "rightfit-work")
 
-    async def run(self) -> None:
-        """Run until `stop()` or until the task is cancelled."""
+    async def run(self, *, is_alone: bool = False) -> None:
+        """Run until `stop()` or until the task is cancelled; `is_alone` says that nothing else is in its event loop."""
+        self._is_alone = is_alone
         with self._lock:
             self._events = asyncio.get_running_loop()
             self._news = asyncio.Event()
@@ -119,6 +124,7 @@ class SyncLoop:
         finally:
             with self._lock:
                 self._events = None
+            self._worker.shutdown()
             await transport.close()
 
     def poke(self) -> None:
@@ -167,7 +173,7 @@ class SyncLoop:
         exchange = self._begin()
         async with self._exclusive():
             with self._activity.attempt():
-                await _drive(exchange.steps(), transport.exchange)
+                await self._drive(exchange.steps(), transport.exchange)
             self._activity.authority_schema_version = exchange.authority_schema_version
         self._back_off.reset()
 
@@ -176,7 +182,7 @@ class SyncLoop:
         events = asyncio.get_running_loop()
         started = events.time()
         steps = self._begin().steps(LONG_POLL_SECONDS)
-        call = await _in_thread(_advance, steps)
+        call = await self._first_call(steps)
         round_before = self._activity.round
         if isinstance(call, Synced) or not call.wait_seconds:
             await self._sync(transport)
@@ -184,7 +190,7 @@ class SyncLoop:
         if self._nudged:
             return
         try:
-            response = await self._first(transport.exchange(call))
+            response = await self._before_edits(transport.exchange(call))
         except NeedsRepair:
             # A sync knows what to do about most of these.
             await self._sync(transport)
@@ -198,12 +204,12 @@ class SyncLoop:
             # A page that was cut before somebody else's sync says nothing about what that has sent.
             if self._activity.round == round_before:
                 with self._activity.attempt():
-                    await _drive(steps, transport.exchange, response)
+                    await self._drive(steps, transport.exchange, response)
         has_news = isinstance(response, SyncResponse) and response.page is not None and response.page.rows
         if events.time() - started < _QUICK_SECONDS and not has_news:
             await self._rest(POLL_SECONDS * (0.5 + 0.5 * self._jitter()), may_be_nudged=True)
 
-    async def _first(self, exchange: Awaitable[Response]) -> Response | None:
+    async def _before_edits(self, exchange: Awaitable[Response]) -> Response | None:
         """Return the answer, or None where an edit or a poke came before it."""
         asking = asyncio.ensure_future(exchange)
         hearing = asyncio.ensure_future(self._news.wait())
@@ -215,6 +221,34 @@ class SyncLoop:
             for one in (asking, hearing):
                 one.cancel()
             await asyncio.gather(asking, hearing, return_exceptions=True)
+
+    async def _drive(self, steps: Steps, send: Send, response: Response | None = None) -> Synced:
+        """Carry out the steps of a sync from an event loop; `response` answers a call that was made already."""
+        call = await (self._first_call(steps) if response is None else self._written(steps, response))
+        while not isinstance(call, Synced):
+            problem = None
+            try:
+                response = await send(call)
+            except RightFitError as caught:
+                response, problem = None, caught
+            call = await self._written(steps, response, problem)
+        return call
+
+    async def _first_call(self, steps: Steps) -> Call | Synced:
+        """Find out what to ask first: no more than a look at the database, as a rule."""
+        return _advance(steps) if self._is_alone else await self._written(steps)
+
+    async def _written(
+        self, steps: Steps, response: Response | None = None, problem: RightFitError | None = None
+    ) -> Call | Synced:
+        """Take a step in the worker thread, to its end even if this task is cancelled meanwhile."""
+        events = asyncio.get_running_loop()
+        working = events.run_in_executor(self._worker, _advance, steps, response, problem)
+        try:
+            return await asyncio.shield(working)
+        except asyncio.CancelledError:
+            await asyncio.wait([working])
+            raise
 
     async def _rest(self, seconds: float | None, *, may_be_nudged: bool = False) -> None:
         events = asyncio.get_running_loop()
@@ -238,22 +272,6 @@ class SyncLoop:
             yield
         finally:
             self._activity.exclusive.release()
-
-
-async def _drive(
-    steps: Steps, send: Callable[[Call], Awaitable[Response]], response: Response | None = None
-) -> Synced:
-    """Carry out the steps of a sync from an event loop; `response` answers a call that was made already."""
-    problem: RightFitError | None = None
-    while True:
-        call = await _in_thread(_advance, steps, response, problem)
-        if isinstance(call, Synced):
-            return call
-        response = problem = None
-        try:
-            response = await send(call)
-        except RightFitError as caught:
-            problem = caught
 
 
 @contextmanager
@@ -284,23 +302,13 @@ def _advance(
         raise told_by_the_core(error) from error
 
 
-async def _in_thread(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-    """Run `function` in a worker thread, to its end even if this task is cancelled meanwhile."""
-    working = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
-    try:
-        return await asyncio.shield(working)
-    except asyncio.CancelledError:
-        await asyncio.wait([working])
-        raise
-
-
 class LoopThread:
     """A `SyncLoop` in a thread of its own."""
 
     def __init__(self, loop: SyncLoop) -> None:
         self.loop = loop
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(loop.run()), name="rightfit-sync", daemon=True
+            target=lambda: asyncio.run(loop.run(is_alone=True)), name="rightfit-sync", daemon=True
         )
         self._thread.start()
 
