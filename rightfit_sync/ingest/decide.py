@@ -97,7 +97,7 @@ class _Ingest:
         fresh = [pushed for pushed in group if not self._is_answered(pushed)]
         if not fresh:
             return
-        if any(self._is_ahead(pushed.change) for pushed in fresh):
+        if any(map(self._is_ahead, fresh)):
             self._deferred += [pushed.change.dot for pushed in fresh]
             self._deferred_keys.update((pushed.change.kind, pushed.change.entity_id) for pushed in fresh)
             return
@@ -138,7 +138,8 @@ class _Ingest:
         self._counter = max(self._counter, dot.counter)
         return False
 
-    def _is_ahead(self, change: Change) -> bool:
+    def _is_ahead(self, pushed: Pushed) -> bool:
+        change = pushed.change
         if change.op == "void":
             return False
         return change.kind not in self._schema.kinds or (change.kind, change.entity_id) in self._deferred_keys
@@ -161,7 +162,8 @@ class _Ingest:
         change = pushed.change
         key = (change.kind, change.entity_id)
         before = self._draft.entity(key)
-        answer = self._known(before, pushed) or self._refusal(before, change)
+        answer = None if before is None else self._known(before, pushed)
+        answer = answer or self._refusal(before, change)
         if answer is not None:
             return answer
         clamped = self._clamped(change, before)
@@ -179,6 +181,10 @@ class _Ingest:
 
     def _clamped(self, change: Change, before: Entity | None) -> Change:
         """Return `change` as it is applied; mostly that is as it came."""
+        is_plain = change.written_at <= self._now and change.absent is UNSET and change.op != "restore"
+        if is_plain and not self._absent:
+            # It names nothing that was refused, or accepted under another dot.
+            return change
         base = self._base(change, before)
         clamped = trimmed(change if base is change.base else replace(change, base=base), before, self._absent)
         patches, absent = self._renamed(change.patches), self._passed_over(change, before) or UNSET
@@ -204,10 +210,8 @@ class _Ingest:
             return None
         return replace(DUPLICATE, first=twin.outcome, twin=twin.outcome.twin or twin.dot)
 
-    def _known(self, before: Entity | None, pushed: Pushed) -> Outcome | None:
+    def _known(self, before: Entity, pushed: Pushed) -> Outcome | None:
         """Answer a change that the entity includes although its receipt is lost (after a restore)."""
-        if before is None:
-            return None
         change = pushed.change
         if before.aliases is not UNSET:
             name = first_name(change, pushed.digest)
@@ -244,8 +248,6 @@ class _Ingest:
         before it), and for a restore that of a delete which was said again after the authority had been restored.
         """
         base = change.base
-        if not self._twins and change.op != "restore":
-            return base
         known = {} if before is None else before.version_vector
         seen = [twin for dot, twin in self._twins.items() if includes(base, dot) and includes(known, twin)]
         if change.op == "restore" and self._snapshot.is_restored:
@@ -314,8 +316,6 @@ class _Ingest:
 
         A device that had not heard so when it wrote names the last of them in `base`, and sends those before it again.
         """
-        if not self._refused and not self._lost:
-            return []
         device_id, counter = change.dot.device_id, change.dot.counter
         known = 0 if before is None else before.version_vector.get(device_id, 0)
         named = Dot(device_id, change.base.get(device_id, 0))

@@ -1,7 +1,9 @@
 """The entities while a push goes in: what is loaded, what has changed, and what may be taken back."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
+
+import msgspec
 
 from rightfit_sync.ingest.snapshot import Key, NeedMore, Recorded, Snapshot
 from rightfit_sync.records import Entity
@@ -17,7 +19,7 @@ class MissingError(Exception):
         self.need = need
 
 
-class Mark(NamedTuple):
+class Mark(msgspec.Struct, frozen=True, gc=False):
     """A point to roll back to."""
 
     undo_length: int
