@@ -114,8 +114,11 @@ class _Asked:
     async def pull(self, answer: Answer | None = None) -> Pulled:
         # What was pushed is news to the device itself; where it stands was seen with the push.
         pulled = await self._look(self._made(answer), self._standing)
-        await self._services.presence.note(self._identity, pulled.standing.place.seq)
+        await self._note(pulled, is_busy=answer is not None)
         return pulled
+
+    async def _note(self, pulled: Pulled, *, is_busy: bool = False) -> None:
+        await self._services.presence.note(self._identity, pulled.standing.place.seq, is_busy=is_busy)
 
     async def _look(self, made: Made, standing: Standing | None) -> Pulled:
         feed, message = self._services.feed, self._message
@@ -137,7 +140,8 @@ class _Asked:
         waiting, clock = self._services.waiting, asyncio.get_running_loop().time
         deadline = clock() + seconds
         with waiting.listening(self._identity.tenant_id) as news:
-            pulled = await self.pull()
+            pulled = await self._look(NOTHING_MADE, None)
+            await self._note(pulled, is_busy=True)
             with self._hanging_up(news) as hung_up:
                 while not (pulled.is_news or clock() >= deadline or waiting.is_closed):
                     await waiting.wait(news, deadline - clock())
@@ -146,6 +150,8 @@ class _Asked:
                     is_woken = news.is_set()
                     news.clear()
                     pulled = await self._look(NOTHING_MADE, pulled.standing if is_woken else None)
+                    if not is_woken:
+                        await self._note(pulled)
         return pulled
 
     @contextmanager

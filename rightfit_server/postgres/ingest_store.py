@@ -13,7 +13,7 @@ from rightfit_server.postgres.bulk import arrays
 from rightfit_server.postgres.commit import write_commit
 from rightfit_server.postgres.pool import Connection
 from rightfit_server.postgres.rows import STORED_COLUMNS, columns, stored_entity
-from rightfit_server.postgres.viewer import read_chains, read_viewer
+from rightfit_server.postgres.viewer import ask_viewer, read_chains, read_viewer, viewer_found
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.identity import former_dots
 from rightfit_sync.ingest.snapshot import Device, Key, Past, Receipt
@@ -97,8 +97,11 @@ class PostgresIngest:
 
     async def pusher(self, identity: Identity) -> Pusher:
         """Lock the replica and return the device; raises `UnknownDeviceError` for one that may not speak."""
-        await self._connection.execute(_REPLICA, (identity.device_id,))
-        viewer = await read_viewer(self._connection, identity)
+        async with self._connection.pipeline():
+            await self._connection.execute(_REPLICA, (identity.device_id,))
+            # A statement of its own, so that it sees what those have done who held the lock before.
+            found = await ask_viewer(self._connection, identity)
+        viewer = await viewer_found(found, identity)
         return Pusher(viewer.device, viewer)
 
     async def viewer(self, identity: Identity) -> Viewer:

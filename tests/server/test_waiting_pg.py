@@ -11,7 +11,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 from psycopg.pq import TransactionStatus
 
-from rightfit_server.accounts.presence import Presence
+from rightfit_server.accounts.presence import NOTED_WHILE_BUSY_SECONDS, Presence
 from rightfit_server.ports.storage import Identity
 from rightfit_server.postgres.transaction import PostgresStorage, _at_once
 from rightfit_sync.wire.codec import MSGPACK, encode
@@ -43,8 +43,10 @@ async def test_a_commit_between_the_look_and_the_wait_is_not_slept_through(
     writer.create(("job", "j1"), {"title": "x"})
     note, noted = Presence.note, asyncio.Event()
 
-    async def slowly(presence: Presence, identity: Identity, acknowledged_seq: int) -> None:
-        await note(presence, identity, acknowledged_seq)
+    async def slowly(
+        presence: Presence, identity: Identity, acknowledged_seq: int, *, is_busy: bool = False
+    ) -> None:
+        await note(presence, identity, acknowledged_seq, is_busy=is_busy)
         if identity.device_id == reader.device_id:
             noted.set()
             await writer.round_trip()
@@ -209,6 +211,51 @@ async def test_what_is_read_ahead_is_of_one_moment(database: Database) -> None:
             assert await isolation.fetchone() == ("repeatable read",)
             assert await reading.fetchone() == ("on",)
             assert connection.info.transaction_status is TransactionStatus.IDLE
+
+
+def acknowledged(world: World, phone: Phone) -> tuple[int, int]:
+    """Return how far a device has noted to have read, and how far there is to read."""
+    rows = world.database.rows(
+        "SELECT acknowledged_seq, head FROM app.devices, app.tenants WHERE device_id = %s", (phone.device_id,)
+    )
+    return rows[0]  # type: ignore[no-any-return]
+
+
+async def test_where_a_device_stands_is_noted_when_things_are_quiet(world: World) -> None:
+    writer, reader = world.office(), world.phone("olga")
+    await reader.settle()
+    writer.create(("job", "j1"), {"title": "x"})
+    await writer.round_trip()
+    await reader.round_trip()
+    noted, head = acknowledged(world, reader)
+    assert noted < head
+    held = asyncio.create_task(reader.send(reader.request(), wait=30))
+    with anyio.fail_after(ENOUGH_SECONDS):
+        while noted < head:
+            await checkpoint()
+            noted, head = acknowledged(world, reader)
+    held.cancel()
+
+
+async def test_where_a_device_stands_is_noted_now_and_then_while_news_follows_news(
+    slow_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = 1_000.0
+    monkeypatch.setattr(slow_world.services.presence, "_clock", lambda: seconds)
+    writer, reader = slow_world.office(), slow_world.phone("olga")
+    await reader.settle()
+    noted: list[int] = []
+    for number in range(4):
+        if number == 2:
+            seconds += NOTED_WHILE_BUSY_SECONDS
+        held = asyncio.create_task(reader.send(reader.request(), wait=30))
+        await until_somebody_waits(slow_world)
+        writer.create(("job", f"j{number}"), {"title": "x"})
+        await writer.round_trip()
+        with anyio.fail_after(ENOUGH_SECONDS):
+            reader.take(await held)
+        noted.append(acknowledged(slow_world, reader)[0])
+    assert noted[0] == noted[1] < noted[2] == noted[3]
 
 
 async def test_T04_a_glance_leaves_neither_tenant_nor_setting_on_its_connection(database: Database) -> None:
