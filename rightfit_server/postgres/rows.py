@@ -1,7 +1,8 @@
 """Between rows of tables and the data of the ports: encodings, and keys as arrays for set-based queries."""
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from typing import cast
 
 import msgspec
 from psycopg import sql
@@ -42,8 +43,9 @@ def stored_entity(row: tuple[object, ...]) -> StoredEntity:
     )
 
 
-def _texts(value: object) -> list[str]:
-    return [str(one) for one in value] if isinstance(value, list) else []
+def _texts(value: object) -> Sequence[str]:
+    # A column of texts without nulls.
+    return cast("Sequence[str]", value)
 
 
 def decode_texts(text: str) -> dict[str, str]:
