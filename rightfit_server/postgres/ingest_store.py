@@ -6,7 +6,8 @@ Every statement is set-based: its number of rows grows with the push, the number
 from collections.abc import Collection, Mapping
 
 import msgspec
-from psycopg import sql
+from psycopg import AsyncCursor, sql
+from psycopg.rows import TupleRow
 
 from rightfit_server.ports.storage import CommitPlan, Identity, Pusher, StoredEntity, Viewer
 from rightfit_server.postgres.bulk import arrays
@@ -120,26 +121,17 @@ class PostgresIngest:
         Of dots that are not `said`, only named, those that tell more than that the change went into its entity.
         """
         spent = [dot for dot in dots if dot.device_id != device.device_id or dot.counter <= device.counter]
-        receipts: dict[Dot, Receipt] = {}
-        if spent:
-            rows = [(dot.device_id, dot.counter, int(dot in said)) for dot in spent]
-            names = (*arrays("text bigint integer", rows), sorted(APPLIED))
-            async for device_id, counter, digest, outcome in await self._connection.execute(_RECEIPTS, names):
-                dot = Dot(device_id, counter)
-                receipts[dot] = Receipt(dot, digest, _decode_outcome(outcome))
-        return receipts, await self._aliases(dots)
-
-    async def _aliases(self, dots: Collection[Dot]) -> dict[Alias, Receipt]:
-        if not dots:
-            return {}
-        ids = sorted({dot.device_id for dot in dots})
-        found: dict[Alias, Receipt] = {}
-        rows = await self._connection.execute(_ALIASES, (ids, min(dot.counter for dot in dots)))
-        async for was_id, was_counter, was_digest, device_id, counter, digest, outcome in rows:
-            receipt = Receipt(Dot(device_id, counter), digest, _decode_outcome(outcome))
-            if receipt.outcome.is_accepted:
-                found[Alias(Dot(was_id, was_counter), was_digest)] = receipt
-        return found
+        asked = again = None
+        async with self._connection.pipeline():
+            if spent:
+                rows = [(dot.device_id, dot.counter, int(dot in said)) for dot in spent]
+                names = (*arrays("text bigint integer", rows), sorted(APPLIED))
+                asked = await self._connection.execute(_RECEIPTS, names)
+            if dots:
+                ids = sorted({dot.device_id for dot in dots})
+                again = await self._connection.execute(_ALIASES, (ids, min(dot.counter for dot in dots)))
+        receipts = {} if asked is None else await _receipts_found(asked)
+        return receipts, {} if again is None else await _aliases_found(again)
 
     async def lock(self, keys: Collection[Key]) -> dict[Key, StoredEntity]:
         """Lock those entities that exist, in the order of their keys, and return them."""
@@ -195,3 +187,20 @@ class PostgresIngest:
     async def commit(self, plan: CommitPlan) -> int:
         """Write all of `plan` and return the number of the commit; raises `ContentionError`."""
         return await write_commit(self._connection, self._tenant_id, plan)
+
+
+async def _receipts_found(found: AsyncCursor[TupleRow]) -> dict[Dot, Receipt]:
+    receipts: dict[Dot, Receipt] = {}
+    async for device_id, counter, digest, outcome in found:
+        dot = Dot(device_id, counter)
+        receipts[dot] = Receipt(dot, digest, _decode_outcome(outcome))
+    return receipts
+
+
+async def _aliases_found(found: AsyncCursor[TupleRow]) -> dict[Alias, Receipt]:
+    aliases: dict[Alias, Receipt] = {}
+    async for was_id, was_counter, was_digest, device_id, counter, digest, outcome in found:
+        receipt = Receipt(Dot(device_id, counter), digest, _decode_outcome(outcome))
+        if receipt.outcome.is_accepted:
+            aliases[Alias(Dot(was_id, was_counter), was_digest)] = receipt
+    return aliases
