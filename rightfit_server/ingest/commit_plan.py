@@ -55,9 +55,10 @@ def _entity_writes(
     writes = []
     for key in decision.entities:
         stored = loaded.stored.get(key)
+        before = () if stored is None else (*stored.own_tags, *stored.neighbour_tags)
         kept = () if stored is None else stored.neighbour_tags
         own, neighbours = audiences.own[key], frozenset(audiences.neighbours.get(key, kept))
-        lost = () if stored is None else stored.audience - own - neighbours
+        lost = {tag for tag in before if tag not in own and tag not in neighbours}
         writes.append(drawn.write(key, _in_order(own), _in_order(neighbours), lost))
     return writes
 

@@ -69,7 +69,7 @@ class Permission:
         if key in self._created or stored is None:
             return True
         if entity is stored.entity:
-            return not self._subject.tags.isdisjoint(stored.audience)
+            return not self._subject.tags.isdisjoint((*stored.own_tags, *stored.neighbour_tags))
         own = own_tags(entity, self._application.schema)
         return not self._subject.tags.isdisjoint((*own, *stored.neighbour_tags))
 
