@@ -18,10 +18,17 @@ from rightfit_sync.limits import (
 from rightfit_sync.merge.policy import Policy
 from rightfit_sync.merge.registry import MisplacedPathError, Rules, rules_of
 from rightfit_sync.records import Change, Entity, Outcome, Patch, rejected
-from rightfit_sync.schema.spec import KindSpec, Schema
-from rightfit_sync.values import problem, text_problem
+from rightfit_sync.schema.spec import FieldSpec, KindSpec, Schema
+from rightfit_sync.schema.types import quick_tests
+from rightfit_sync.values import Value, problem, text_problem
 
-_TEXT_OR_NULL = frozenset({str, type(None)})
+
+def _no(_value: Value) -> bool:
+    return False
+
+
+_LEGAL = quick_tests(FieldSpec(type="json"))
+"""What says at first sight that a value is legal, whatever the field; of a text it does not."""
 
 
 def check(entity: Entity | None, change: Change, schema: Schema) -> Outcome | None:
@@ -98,11 +105,12 @@ def _are_fine(change: Change, kind: KindSpec, rules: Rules) -> bool:
         policy, value, before = known.get(path), patch.value, patch.base
         test = None if policy is None else policy.takes.get(type(value))
         is_inner = path not in declared
+        if before is not UNSET and not _LEGAL.get(type(before), _no)(before):
+            test = None
         if (
             test is None
             or not test(value)
             or patch.ops is not UNSET
-            or (before is not UNSET and type(before) not in _TEXT_OR_NULL)
             or (is_inner and not 0 < len(path) <= PATH_LENGTH_MAX)
         ):
             if _patch_problem(change, path, kind, rules) is not None:
