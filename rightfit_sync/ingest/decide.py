@@ -342,9 +342,9 @@ class _Ingest:
 def _is_retry(dot: Dot, change: Change) -> bool:
     """Whether `dot` is another try of what had been given up: nobody who built on `change` had seen that."""
     names = [change.dot, *former_dots(change)]
-    return change.op == "void" and any(
-        dot.device_id == name.device_id and dot.counter > name.counter for name in names
-    )
+    if change.op != "void" or dot in names:
+        return False
+    return any(dot.device_id == name.device_id and dot.counter > name.counter for name in names)
 
 
 def _is_absent(outcome: Outcome) -> bool:

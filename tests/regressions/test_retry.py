@@ -120,3 +120,20 @@ def test_F05_a_retry_that_had_arrived_counts_once_though_its_original_was_refuse
     ann.sync(authority, 5)
     assert rejected_codes(ann) == []
     assert ann.view(SHELF)["count"] == 12
+
+
+def test_F05_a_retry_that_had_arrived_and_was_given_up_then_is_not_rejected() -> None:
+    authority, ann, _, _ = world()
+    change = ann.edit(SHELF, {"count": 12})
+    assert change is not None
+    ann.core.set_aside(change.dot, rejected("discarded", "not yet"))
+    ann.sync(authority, 2)
+    again = ann.core.retry(change.dot, 3)
+    assert again is not None
+    authority.sync("ann", ann.request(), 4)
+    ann.core.set_aside(again.dot, rejected("discarded", "it takes too long"))
+    ann.core.take_new_id()
+    ann.sync(authority, 5)
+    assert not ann.store.rejected()
+    assert not list(ann.store.pending())
+    assert ann.view(SHELF)["count"] == 12

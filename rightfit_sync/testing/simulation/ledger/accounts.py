@@ -62,7 +62,7 @@ def settle(
             accounts.states["gone with the authority"] += 1
             continue
         accounts.problems += problems
-        if write.fate == "lost":
+        if write.fate == "lost" and not write.was_refused:
             accounts.problems.append(
                 f"{write}: it was acknowledged, somebody still had it, and it never came back"
             )
@@ -98,7 +98,9 @@ def _wrong_fate(
     """Check that a write which was not accepted is still in its author's hands, and no other one is."""
     if write.who not in lists:
         return []
-    is_refused = write.fate in ("rejected", "void", "set aside")
+    # Its author had given it up, and does not know that it had arrived in a past which is lost: the payload is at hand.
+    is_lost = write.fate == "lost" and write.was_refused
+    is_refused = is_lost or write.fate in ("rejected", "void", "set aside")
     wants_list = is_refused and not write.is_dealt_with
     is_listed = write.number in lists[write.who].rejected
     if write.is_destroyed and write.fate not in ("accepted", "duplicate"):

@@ -120,7 +120,8 @@ class Reasons:
                     not _settled(left, right, path, deciders)
                     for left in deciders
                     for right in writes
-                    if left is not right and left.removes(path) and _are_rivals(left, right, path)
+                    if left is not right and left.removes(path)
+                    if _are_rivals(left, right, path) or _goes_on_inside(right, left, path)
                 )
             )
         if verdict.record.is_joined or not rule.is_known or self._has_refused(verdict, path):
@@ -159,6 +160,12 @@ def _are_rivals(left: Write, right: Write, path: str) -> bool:
     """Whether neither had seen the other, or one wrote into a conflict that it saw, and did not settle it."""
     into_conflict = (one for one in (left, right) if path in one.beside and one.op != "resolve")
     return not (left.saw(right, path) or right.saw(left, path)) or any(into_conflict)
+
+
+def _goes_on_inside(write: Write, removal: Write, item: str) -> bool:
+    """Whether `write` has put something into the item that its author had seen removed."""
+    inside = (value for path, value in write.values.items() if path.startswith(f"{item}/"))
+    return write.saw(removal, item) and any(value is not None for value in inside)
 
 
 def _settled(left: Write, right: Write, path: str, writes: list[Write]) -> bool:

@@ -97,9 +97,19 @@ class Verdict:
     def _is_found(self, path: str, rule: Rule, write: Write, kept: Sequence[Json]) -> bool:
         """Whether a value is among those kept, or inside one of them, where it may have merged."""
         value = write.values[path]
-        if self._never_merges(write, path):
+        if self._never_merges(write, path) and not self._is_carried_on(write, path, rule):
             return any(same(value, one) for one in kept)
         return any(rule.holds(value, one, write.before.get(path)) for one in kept)
+
+    def _is_carried_on(self, write: Write, path: str, rule: Rule) -> bool:
+        """Whether a plain edit, which merges, has gone on from it with something that does not reach as far."""
+        return any(
+            other.op != "resolve"
+            and bool(other.seen & write.bit)
+            and path in other.values
+            and rule.keeps_furthest(write.values[path], other.values[path])
+            for other in self._by_path[path]
+        )
 
     def _judge_absent(self, path: str, rule: Rule, write: Write, kept: Sequence[Json]) -> None:
         if self.is_replaced(write, path, rule):
@@ -126,9 +136,9 @@ class Verdict:
     # Sums, sets, texts
 
     def _never_merges(self, write: Write, path: str) -> bool:
-        """Whether it settled a conflict, or made a record that another hand made too (with another value)."""
+        """Whether it settled a conflict, or made a record that another hand made too (and nobody wrote the same)."""
         creates = [one for one in self._by_path[path] if one.op == "create"]
-        alike = [one for one in creates if same(one.values[path], write.values[path])]
+        alike = [one for one in self._by_path[path] if same(one.values[path], write.values[path])]
         return write.op == "resolve" or (write in creates and len(creates) > len(alike) == 1)
 
     def _merged(self, path: str) -> Iterator[str]:
@@ -214,12 +224,17 @@ class Verdict:
         unknown = there - known
         if unknown:
             yield f"{path}: nobody typed {sorted(unknown)} of {kept}"
-        # What was refused once, and came in late, meets a text from which somebody has taken it meanwhile.
-        late = (one.texts[path].added for one in writes if one.was_refused and path in one.texts)
+        # What was refused once, and came in late or was said again, meets a text from which it was taken meanwhile.
+        tried = (one for one in writes if (one.was_refused or one.says_again) and path in one.texts)
+        late = (one.texts[path].added for one in tried)
         back = {mark for one in typed for mark in one.brought_back}.union(*late)
         if len(kept) == 1:
-            # Who settles a conflict takes a whole text away, with what somebody else goes on from unseen.
-            for write in (one for one in writes if one.op != "resolve"):
+            # Who settles a conflict takes a whole text away, with what somebody else goes on from unseen. What was
+            # given up, or went with its item, and counts no more, takes nothing away.
+            emptied = [one for one in self.touching(path) if one.values.get(path) is None]
+            for write in (one for one in writes if one.op != "resolve" and not one.was_refused):
+                if any(one.saw(write, path) for one in emptied):
+                    continue
                 again = (write.texts[path].removed if path in write.texts else frozenset()) & there - back
                 if again:
                     yield f"{path}: {sorted(again)}, removed by {write}, are back in {kept}"
@@ -250,7 +265,9 @@ class Verdict:
         by_rule = self._rules.kind(self.key[0]).get("on_delete_conflict") == "delete"
         # What came while a text stood still, and a write that was refused once, need not count as seen.
         frozen = bool(self._unknown_to(deletes)) or any(one.was_refused for one in self._writes)
-        if found.is_deleted and (not deletes or (disputed and not by_rule)):
+        # What its author had given up, and restored, came in late: a conflict says so.
+        is_late = any(one.op == "delete" and one.was_refused for one in self._writes) and found.lists("life")
+        if found.is_deleted and (not (deletes or is_late) or (disputed and not by_rule)):
             why = [str(one) for one in current if one.op == "restore"] + list(unseen)
             yield f"it is deleted, in spite of {why}"
         if disputed and not found.lists("life") and not (found.is_deleted and not by_rule):
