@@ -167,6 +167,14 @@ class ReplicaCore:
         if outcome.is_accepted and change.op != "void" and outcome.status != "duplicate":
             self.store.put_entry(replace(entry, outcome=outcome))
             return []
+        given_up = self._given_up(entry) if outcome.is_accepted and outcome.status != "duplicate" else None
+        if given_up is not None:
+            # It had arrived before it was given up. The authority may still lose it, so it is kept like any other that
+            # is in no trunk yet.
+            self.store.drop_rejected(given_up.dot)
+            self.store.put_entry(Entry(given_up, entry.digest, len(encoded(given_up)), outcome))
+            self._taken_back.add((change.kind, change.entity_id))
+            return []
         self.store.drop_entries([change.dot])
         self._taken_back.add((change.kind, change.entity_id))
         if outcome.status == "duplicate":
@@ -183,6 +191,12 @@ class ReplicaCore:
         refused = Rejected(change, outcome, entry.digest)
         self.store.put_rejected(refused)
         return [refused]
+
+    def _given_up(self, void: Entry) -> Change | None:
+        """Return the change that a void stands for, unless its author has dealt with it, or it had another dot."""
+        name = first_name(void.change, void.digest)
+        found = (one.change for one in self.store.rejected() if _first_name(one) == name)
+        return next((change for change in found if change.dot == void.change.dot), None)
 
     def _drop_rejected(self, name: Alias) -> None:
         for one in self.store.rejected():

@@ -137,3 +137,25 @@ def test_F05_a_retry_that_had_arrived_and_was_given_up_then_is_not_rejected() ->
     assert not ann.store.rejected()
     assert not list(ann.store.pending())
     assert ann.view(SHELF)["count"] == 12
+
+
+def test_F08_what_had_arrived_before_it_was_given_up_is_said_again_after_a_restore() -> None:
+    authority, ann, _, _ = world()
+    ann.sync(authority, 2)
+    backup = authority.copy()
+    change = ann.edit(SHELF, {"count": 12})
+    assert change is not None
+    answer = authority.sync("ann", ann.request(), 3)
+    ann.core.set_aside(change.dot, rejected("discarded", "it takes too long"))
+    ann.core.take_receipts(answer.receipts)
+    assert not ann.store.rejected()
+    assert ann.view(SHELF)["count"] == 12
+    authority.put_back(backup)
+    authority.begin_epoch()
+    ann.sync(authority, 4)
+    held = authority.entity(SHELF)
+    assert held is not None
+    assert [one.value for one in held.fields["count"]] == [12]
+    assert ann.view(SHELF)["count"] == 12
+    assert not list(ann.store.pending())
+    assert not ann.store.acknowledged()
