@@ -61,20 +61,18 @@ _INSERT = composed(
 """,
     rows=_ENTITY_ROWS,
 )
-# Row level security says of which tenant. Were it said here as well, the planner would know the name, find it in none
-# of its statistics while the tenant is new, and read all of the tenant's rows, believing that there is only one.
-_UPDATE = composed(
-    """
-    UPDATE app.entities e
-    SET commit_seq = %s, seq = r.seq, state = r.state, version_vector = r.version_vector, document = r.document,
-        own_tags = r.own_tags::text[], neighbour_tags = r.neighbour_tags::text[], lost_tags = r.lost_tags,
-        orphans = r.orphans::text[], suggestions = r.suggestions,
-        deleted_at = to_timestamp(r.deleted_at / 1000.0), deleted_by_device_id = r.deleted_by_device_id,
-        digest = r.digest, place = r.place
-    FROM {rows}
-    WHERE e.kind = r.kind AND e.entity_id = r.entity_id
-""",
-    rows=_ENTITY_ROWS,
+# The rows are there, and locked. An `UPDATE` would join them, and the planner, who knows little of a tenant, would read
+# all that the tenant has; a conflict of keys is looked up key by key.
+_UPDATE = (
+    _INSERT
+    + """
+    ON CONFLICT (tenant_id, kind, entity_id) DO UPDATE
+    SET commit_seq = excluded.commit_seq, seq = excluded.seq, state = excluded.state,
+        version_vector = excluded.version_vector, document = excluded.document, own_tags = excluded.own_tags,
+        neighbour_tags = excluded.neighbour_tags, lost_tags = excluded.lost_tags, orphans = excluded.orphans,
+        suggestions = excluded.suggestions, deleted_at = excluded.deleted_at,
+        deleted_by_device_id = excluded.deleted_by_device_id, digest = excluded.digest, place = excluded.place
+"""
 )
 _AUDIENCE_TYPES = "bigint text jsonb text text"
 _AUDIENCE = composed(
@@ -220,7 +218,7 @@ class _Writing:
         new = [self._entity(seq, write) for seq, write in numbered if write.is_new]
         yield _Statement(_INSERT, _ENTITY_TYPES, new, commit)
         changed = [self._entity(seq, write) for seq, write in numbered if not write.is_new]
-        yield _Statement(_UPDATE, _ENTITY_TYPES, changed, (head,))
+        yield _Statement(_UPDATE, _ENTITY_TYPES, changed, commit)
         beyond = enumerate(plan.audiences, first_seq + len(plan.entities))
         audiences = [self._audience(seq, write) for seq, write in beyond]
         yield _Statement(_AUDIENCE, _AUDIENCE_TYPES, audiences, (head,))

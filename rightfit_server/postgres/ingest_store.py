@@ -4,6 +4,7 @@ Every statement is set-based: its number of rows grows with the push, the number
 """
 
 from collections.abc import Collection, Mapping
+from typing import Literal
 
 import msgspec
 from psycopg import AsyncCursor, sql
@@ -41,10 +42,14 @@ _JOINED = """
     SELECT j.kind, j.entity_id, j.state FROM unnest(%s::text[], %s::text[]) AS k (kind, entity_id)
         JOIN app.joins j ON j.kind = k.kind AND j.entity_id = k.entity_id
 """
+# What is looked up by thousands of keys is looked up one by one, which `LATERAL` and `OFFSET 0` hold the planner to: it
+# knows how many rows a tenant has on the average, if that, and would rather read all rows of one that has many more.
 _RECEIPTS = """
     SELECT c.device_id, c.counter, c.digest, c.outcome::text
     FROM unnest(%s::text[], %s::bigint[], %s::integer[]) AS d (device_id, counter, is_said)
-        JOIN app.changes c ON c.device_id = d.device_id AND c.counter = d.counter
+        CROSS JOIN LATERAL (
+            SELECT * FROM app.changes c WHERE c.device_id = d.device_id AND c.counter = d.counter OFFSET 0
+        ) c
     WHERE d.is_said = 1 OR c.status <> ALL (%s)
 """
 _ALIASES = """
@@ -54,9 +59,10 @@ _ALIASES = """
 _LOCK = (
     sql.SQL("""
     SELECT {}
-    FROM unnest(%s::text[], %s::text[]) AS k (kind, entity_id)
-        JOIN app.entities e ON e.kind = k.kind AND e.entity_id = k.entity_id
-    ORDER BY e.kind, e.entity_id FOR UPDATE OF e
+    FROM (SELECT * FROM unnest(%s::text[], %s::text[]) AS u (kind, entity_id) ORDER BY kind, entity_id) AS k
+        CROSS JOIN LATERAL (
+            SELECT * FROM app.entities e WHERE e.kind = k.kind AND e.entity_id = k.entity_id FOR UPDATE
+        ) e
 """)
     .format(STORED_COLUMNS)
     .as_string()
@@ -85,8 +91,14 @@ _LENT_TAGS = """
         )
     GROUP BY r.target_kind, r.target_id
 """
+_PLANNED_ANEW_FROM = 50
 _decode_change = msgspec.json.Decoder(Change).decode
 _decode_outcome = msgspec.json.Decoder(Outcome).decode
+
+
+def _may_be_kept(keys: Collection[object]) -> Literal[False] | None:
+    """Return psycopg's `prepare`: for many keys no plan is kept, since one from when tables were small may be slow."""
+    return None if len(keys) < _PLANNED_ANEW_FROM else False
 
 
 class PostgresIngest:
@@ -126,7 +138,7 @@ class PostgresIngest:
             if spent:
                 rows = [(dot.device_id, dot.counter, int(dot in said)) for dot in spent]
                 names = (*arrays("text bigint integer", rows), sorted(APPLIED))
-                asked = await self._connection.execute(_RECEIPTS, names)
+                asked = await self._connection.execute(_RECEIPTS, names, prepare=_may_be_kept(spent))
             if dots:
                 ids = sorted({dot.device_id for dot in dots})
                 again = await self._connection.execute(_ALIASES, (ids, min(dot.counter for dot in dots)))
@@ -137,7 +149,8 @@ class PostgresIngest:
         """Lock those entities that exist, in the order of their keys, and return them."""
         if not keys:
             return {}
-        rows = await (await self._connection.execute(_LOCK, columns(keys))).fetchall()
+        looked = await self._connection.execute(_LOCK, columns(keys), prepare=_may_be_kept(keys))
+        rows = await looked.fetchall()
         found = map(stored_entity, rows)
         return {(stored.entity.kind, stored.entity.entity_id): stored for stored in found}
 

@@ -1,9 +1,13 @@
-"""Columns that travel as arrays arrive as they were sent, whatever they have in common."""
+"""Columns that travel as arrays arrive as they were sent, whatever they have in common; what is looked up by many keys
+is looked up key by key, however little the planner knows."""
 
 import psycopg
 import pytest
 
-from rightfit_server.postgres.bulk import array
+from rightfit_server.postgres import administration
+from rightfit_server.postgres.bulk import array, arrays
+from rightfit_server.postgres.ingest_store import _LOCK, _RECEIPTS
+from rightfit_server.postgres.rows import columns
 from tests.server.world import Database
 
 COLUMNS = [
@@ -42,3 +46,45 @@ def test_json_arrives_as_it_was_sent(database: Database, type_name: str, values:
             f"{statement} WITH ORDINALITY AS rows (x, place)".encode(), (array(type_name, values),)
         ).fetchone()
     assert found == ([None if value is None else value.decode() for value in values],)
+
+
+KEYS = [("job", f"job {number}") for number in range(1_000)]
+LOOKED_UP = {
+    "entities_pkey": (_LOCK, columns(KEYS)),
+    "changes_pkey": (
+        _RECEIPTS,
+        (*arrays("text bigint integer", [("phone", number, 0) for number in range(1_000)]), ["applied"]),
+    ),
+}
+FROM_NUMBERS = "FROM generate_series(1, 5000) AS number"
+ROWS = [
+    (
+        "entities",
+        "tenant_id, kind, entity_id, seq, commit_seq, state, version_vector, document, own_tags, neighbour_tags",
+        "'acme', 'job', 'job ' || number, number, 1, '', '{}', '{}', '{}', '{}'",
+    ),
+    (
+        "changes",
+        "tenant_id, device_id, counter, digest, kind, entity_id, op, status, change, outcome, commit_seq, ordinal",
+        "'acme', 'phone', number, '', 'job', 'job ' || number, 'create', 'applied', '{}', '{}', 1, number",
+    ),
+]
+
+
+@pytest.mark.parametrize("index", LOOKED_UP)
+def test_a_push_reads_what_it_names_and_not_all_that_its_tenant_has(database: Database, index: str) -> None:
+    statement, parameters = LOOKED_UP[index]
+    with psycopg.connect(database.owner_url) as connection:
+        administration.create_tenant(connection, "acme")
+        administration.create_subject(connection, "acme", "olga")
+        administration.create_device(connection, "acme", "olga", "phone")
+        with administration.tenant(connection, "acme"):
+            for table, names, values in ROWS:
+                connection.execute(
+                    f"INSERT INTO app.{table} ({names}) SELECT {values} {FROM_NUMBERS}".encode()
+                )
+    with psycopg.connect(database.url) as connection, administration.tenant(connection, "acme"):
+        rows = connection.execute(f"EXPLAIN {statement}".encode(), parameters).fetchall()
+    plan = "\n".join(line for (line,) in rows)
+    assert f"Index Scan using {index}" in plan
+    assert "Hash Join" not in plan
