@@ -68,8 +68,8 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     people and for display order only). Changes with one `transaction_id` stand and fall together. `was` names
     the change under its first device id, `formerly` under all those between that and the present one. A void
     carries the `digest` and `reason` of the change it stands for; a cascade names in `cascade_of` the entity,
-    `[kind, entity_id]`, whose delete brought it about. `absent`, which only the authority writes,
-    are earlier dots of the device for the same entity that were not accepted.
+    `[kind, entity_id]`, whose delete brought it about. `absent` are earlier dots of the device for
+    the same entity that were not accepted: those that it knows of, and in the history all that the authority does.
     """
 
     dot: Dot

@@ -19,7 +19,7 @@ from rightfit_sync.errors import LocalError
 from rightfit_sync.feed import Page, Row
 from rightfit_sync.identity import first_name, names_between, renamed
 from rightfit_sync.ingest.snapshot import Pushed, Receipt
-from rightfit_sync.limits import CHANGE_BYTES_MAX
+from rightfit_sync.limits import ABSENT_DOTS_MAX, CHANGE_BYTES_MAX
 from rightfit_sync.outbox import (
     Entry,
     Fold,
@@ -93,6 +93,8 @@ class ReplicaCore:
             change = author(shown, Stamp(dot, now, transaction_id, shown.base))
             if change is None:
                 return None
+            if lost:
+                change = _over_lost(change, trunk, lost)
             entry, after = self._admitted(change, shown, trunk)
             self.store.put_entry(entry)
             self.store.put_state(replace(state, counter=dot.counter))
@@ -460,6 +462,14 @@ class ReplicaCore:
             trunk = trunks[key].entity if key in trunks else None
             views[key] = fold(trunk, entries.get(key, ()), self.schema, lost.get(key, frozenset()))
         return views
+
+
+def _over_lost(change: Change, trunk: Entity | None, lost: Iterable[Dot]) -> Change:
+    """Return `change` with the dots of its device and entity that it passes over, because they were not accepted."""
+    device_id = change.dot.device_id
+    known = 0 if trunk is None else trunk.version_vector.get(device_id, 0)
+    passed = sorted(dot for dot in lost if dot.device_id == device_id and dot.counter > known)
+    return replace(change, absent=passed[-ABSENT_DOTS_MAX:]) if passed else change
 
 
 def _is_shown_already(row: Row, queue: Sequence[Entry]) -> bool:

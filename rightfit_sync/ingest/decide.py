@@ -48,7 +48,7 @@ from rightfit_sync.ingest.snapshot import (
     Snapshot,
 )
 from rightfit_sync.ingest.twins import shows
-from rightfit_sync.limits import CHANGES_PER_TRANSACTION_MAX
+from rightfit_sync.limits import ABSENT_DOTS_MAX, CHANGES_PER_TRANSACTION_MAX
 from rightfit_sync.outbox import transactions, trimmed
 from rightfit_sync.records import APPLIED, RECEIPT_LOST, Alias, Change, Entity, Outcome, Patch, rejected
 from rightfit_sync.schema.spec import Schema
@@ -314,15 +314,16 @@ class _Ingest:
     def _passed_over(self, change: Change, before: Entity | None) -> list[Dot]:
         """Return the dots of its device between the last one that is included and `change` that were not accepted.
 
-        A device that had not heard so when it wrote names the last of them in `base`, and sends those before it again.
+        A device that had heard so when it wrote says so (what lies between is in no entity, whoever says it).
+        One that had not names the last of them in `base`, and sends those before it again.
         """
         device_id, counter = change.dot.device_id, change.dot.counter
         known = 0 if before is None else before.version_vector.get(device_id, 0)
         named = Dot(device_id, change.base.get(device_id, 0))
-        refused = [*self._refused.get((change.kind, change.entity_id), ()), *({named} & self._lost)]
-        return sorted(
-            {dot for dot in refused if dot.device_id == device_id and known < dot.counter < counter}
-        )
+        said = () if change.absent is UNSET else change.absent
+        refused = [*said, *self._refused.get((change.kind, change.entity_id), ()), *({named} & self._lost)]
+        passed = {dot for dot in refused if dot.device_id == device_id and known < dot.counter < counter}
+        return sorted(passed)[-ABSENT_DOTS_MAX:]
 
     def decision(self) -> Decision:
         """Return everything that has been decided."""

@@ -159,3 +159,18 @@ def test_F08_what_had_arrived_before_it_was_given_up_is_said_again_after_a_resto
     assert ann.view(SHELF)["count"] == 12
     assert not list(ann.store.pending())
     assert not ann.store.acknowledged()
+
+
+def test_F08_a_record_says_which_dots_of_its_vector_were_refused() -> None:
+    authority, ann, _, guard = world()
+    guard.is_closed = True
+    refused = ann.edit(SHELF, {"count": 12})
+    assert refused is not None
+    ann.sync(authority, 2)
+    guard.is_closed = False
+    ann.edit(SHELF, {"note": "blue tins"})
+    ann.sync(authority, 3)
+    held = authority.entity(SHELF)
+    assert held is not None
+    assert list(held.lacking) == [refused.dot]
+    assert held.version_vector["ann"] > refused.dot.counter

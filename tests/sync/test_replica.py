@@ -201,7 +201,8 @@ def test_a_void_of_what_had_arrived_takes_it_off_the_rejected_list() -> None:
     device.core.set_aside(change.dot, too_large(9_000_000))
     answered(device, Outcome("applied"))
     assert rejected_codes(device) == []
-    assert not device.store.entries([KEY])
+    assert device.store.acknowledged()[0].change == change
+    assert device.view(KEY) == {"title": "A"}
 
 
 @pytest.mark.parametrize("op", ["create", "edit", "delete", "restore", "resolve"])

@@ -246,6 +246,7 @@ def purge(world: World, _phone: Phone, _random: Random) -> None:
         world.wrong(sentence)
     world.counts["states"].update(accounts.states)
     world.authority.purge()
+    world.lend_no_more(keys)
     world.say(f"the authority forgets {[f'{kind}/{entity_id}' for kind, entity_id in keys]}")
     calls = [one.line.call for one in world.phones if one.line.call is not None and one.line.answer is None]
     if any(isinstance(call.request, SyncRequest) and call.request.changes for call in calls) or world.strays:

@@ -15,6 +15,7 @@ from rightfit_sync.echo import DIGEST_BYTES
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.exchange import Call
 from rightfit_sync.feed import Row
+from rightfit_sync.records import APPLIED
 from rightfit_sync.store import Key
 from rightfit_sync.testing.simulation.phone import Answer, Line, Phone
 from rightfit_sync.testing.simulation.ports import CrashError, DiskFullError, OfflineError, Request, Response
@@ -216,13 +217,12 @@ def look(world: World, phone: Phone, response: Response | None = None, got: Answ
     world.note_names(phone)
     rows: Sequence[Row] = ()
     answered: list[tuple[Dot, str]] = []
+    applied: list[tuple[Dot, str]] = []
     if isinstance(response, SyncResponse):
         rows = response.page.rows if response.page is not None else ()
-        answered = [
-            (receipt.dot, receipt.digest)
-            for receipt in response.receipts
-            if receipt.outcome.status not in ("applied", "merged", "conflicted")
-        ]
+        for receipt in response.receipts:
+            is_applied = receipt.outcome.status in APPLIED
+            (applied if is_applied else answered).append((receipt.dot, receipt.digest))
     elif response is not None:
         rows = response.rows
     for row in rows:
@@ -234,6 +234,7 @@ def look(world: World, phone: Phone, response: Response | None = None, got: Answ
     is_of_lost_past = response is not None and life != world.ledger.life
     world.survey(phone, is_of_lost_past=is_of_lost_past)
     world.leave(phone, answered)
+    world.come_back(phone, applied)
     for sentence in world.standing.moved(phone, world.ledger):
         world.wrong(sentence)
 

@@ -5,7 +5,7 @@ leaving some of them out does not move the others.
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from hashlib import blake2b
 from typing import NamedTuple, Protocol
 
@@ -342,6 +342,11 @@ class World:
             holders = {holder for holder, targets in self._links.items() if key in targets}
             self.unsighted.update({key, *self._links[key], *holders})
 
+    def lend_no_more(self, keys: Iterable[Key]) -> None:
+        """Remember what borrowed its audience from records that are forgotten now."""
+        gone = set(keys)
+        self.unsighted.update(holder for holder, targets in self._links.items() if targets & gone)
+
     # What screens come to show
 
     def survey(self, phone: Phone, *, is_of_lost_past: bool = False) -> None:
@@ -385,6 +390,17 @@ class World:
             write = self._by_name.get((dot, known_as))
             if write is not None and not phone.device.outbox_has(dot):
                 self.ledger.left_screen(phone.name, write)
+
+    def come_back(self, phone: Phone, dots: Collection[tuple[Dot, str]]) -> None:
+        """Writes that were given up, and accepted as they were, are on the screen again if the outbox holds them."""
+        found = (self._by_name.get(one) for one in dots)
+        given_up = [write for write in found if write is not None and write.was_refused]
+        if not given_up:
+            return
+        waiting = {pushed.change.dot for pushed in phone.device.pending()}
+        for write in given_up:
+            if any(phone.device.outbox_has(dot) for dot in self._dots.get(write.number, set()) - waiting):
+                self.ledger.is_back(phone.name, write)
 
     def note_names(self, phone: Phone) -> None:
         """Find out under which names a phone keeps its writes now, after it took a new device id."""

@@ -223,6 +223,10 @@ class Ledger:
         screen.trunk = 0
         screen.own &= own
 
+    def is_back(self, who: str, write: Write) -> None:
+        """What its author had given up has arrived after all, and is on the screen again."""
+        self.screen(who, write.key).own |= write.bit
+
     def left_screen(self, who: str, write: Write) -> None:
         """A write of its own is no longer in the outbox of `who`, and was not accepted."""
         self.screen(who, write.key).own &= ~(write.bit | write.stands_for)
