@@ -121,7 +121,9 @@ class Reasons:
                     for left in deciders
                     for right in writes
                     if left is not right and left.removes(path)
-                    if _are_rivals(left, right, path) or _goes_on_inside(right, left, path)
+                    if _are_rivals(left, right, path)
+                    or _goes_on_inside(right, left, path)
+                    or any(name in right.values and not left.saw(right, name) for name in inside)
                 )
             )
         if verdict.record.is_joined or not rule.is_known or self._has_refused(verdict, path):

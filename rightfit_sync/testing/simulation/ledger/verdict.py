@@ -246,6 +246,8 @@ class Verdict:
         if not life:
             return [] if not self.found.is_deleted else ["it is deleted, and nobody deleted it"]
         current = [one for one in life if not any(_outlived(one, other) for other in life)]
+        if self.record.is_joined:
+            current = [one for one in current if not _is_of_lost_past(one, life)]
         deletes = [one for one in current if one.op == "delete"]
         # What an earlier delete had seen counts as long as nobody took that back: a later one may have seen less, since
         # a text stood still on its screen.
@@ -312,6 +314,15 @@ def _is_later(other: Write, write: Write) -> bool:
 def _outlived(write: Write, other: Write) -> bool:
     """Whether `other` saw the delete or restore `write`, or its author made it after giving that very one up."""
     return bool(other.seen & write.bit) or (_is_later(other, write) and write.was_refused)
+
+
+def _is_of_lost_past(write: Write, life: Sequence[Write]) -> bool:
+    """Whether it is a delete of the authority's own, and whoever took a later one back could not tell them apart.
+
+    Until somebody notices a restore, the authority goes on under the same name in both pasts.
+    """
+    later = [one for one in life if one.who == AUTHORITY == write.who and one.number > write.number]
+    return any(other.op == "restore" and any(other.seen & one.bit for one in later) for other in life)
 
 
 def _knew(other: Write, write: Write, path: str) -> bool:
