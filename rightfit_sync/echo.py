@@ -9,6 +9,7 @@ device takes the receipts, and asks for that page again in full.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from operator import attrgetter
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -42,6 +43,23 @@ def own_changes(push: Sequence[Pushed], recorded: Iterable[Recorded]) -> dict[Ke
     return {key: place for key, place in found.items() if key not in others} if others else found
 
 
+class Told(Protocol):
+    """What an authority has to tell of a row besides its state."""
+
+    @property
+    def orphans(self) -> Sequence[str]:
+        """The paths of its references whose target is gone."""
+
+    @property
+    def suggestions(self) -> Mapping[str, str]:
+        """Merged texts to offer, by path in conflict."""
+
+
+def says_more(row: Told) -> bool:
+    """Whether a row says what no device can work out: who else has gone, what the authority would merge."""
+    return bool(row.orphans or row.suggestions)
+
+
 def digest_of(states: Iterable[bytes]) -> bytes:
     """Return the digest over the states of a page's own rows, in their order."""
     whole = blake2b(digest_size=DIGEST_BYTES)
@@ -62,7 +80,7 @@ def left_out(
     mine: list[tuple[Row, int]] = []
     for row in page.rows:
         place = places.get((row.entity.kind, row.entity.entity_id))
-        if place is None or row.orphans or row.suggestions:
+        if place is None or says_more(row):
             rows.append(row)
         else:
             mine.append((row, place))

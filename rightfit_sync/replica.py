@@ -169,16 +169,15 @@ class ReplicaCore:
         if outcome.is_accepted and change.op != "void" and outcome.status != "duplicate":
             self.store.put_entry(replace(entry, outcome=outcome))
             return []
+        self._taken_back.add((change.kind, change.entity_id))
         given_up = self._given_up(entry) if outcome.is_accepted and outcome.status != "duplicate" else None
         if given_up is not None:
             # It had arrived before it was given up. The authority may still lose it, so it is kept like any other that
             # is in no trunk yet.
             self.store.drop_rejected(given_up.dot)
             self.store.put_entry(Entry(given_up, entry.digest, len(encoded(given_up)), outcome))
-            self._taken_back.add((change.kind, change.entity_id))
             return []
         self.store.drop_entries([change.dot])
-        self._taken_back.add((change.kind, change.entity_id))
         if outcome.status == "duplicate":
             # What it says has arrived under another dot, and this one will never be in any trunk.
             self.store.put_lost((change.kind, change.entity_id), change.dot)
@@ -196,14 +195,15 @@ class ReplicaCore:
 
     def _given_up(self, void: Entry) -> Change | None:
         """Return the change that a void stands for, unless its author has dealt with it, or it had another dot."""
-        name = first_name(void.change, void.digest)
-        found = (one.change for one in self.store.rejected() if _first_name(one) == name)
+        found = [one.change for one in self._rejected_as(first_name(void.change, void.digest))]
         return next((change for change in found if change.dot == void.change.dot), None)
 
     def _drop_rejected(self, name: Alias) -> None:
-        for one in self.store.rejected():
-            if _first_name(one) == name:
-                self.store.drop_rejected(one.change.dot)
+        for one in self._rejected_as(name):
+            self.store.drop_rejected(one.change.dot)
+
+    def _rejected_as(self, name: Alias) -> list[Rejected]:
+        return [one for one in self.store.rejected() if _first_name(one) == name]
 
     def take_page(self, page: Page) -> set[Key]:
         """Take in a page of the feed with its cursor; return the entities whose view may have changed.

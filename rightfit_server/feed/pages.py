@@ -35,7 +35,7 @@ from rightfit_server.feed.ahead import Ahead, NeedsTransactionError, Standing
 from rightfit_server.feed.cursors import Cursors, Seals
 from rightfit_server.feed.lineage import Lineage
 from rightfit_server.ports.storage import FeedRow, FeedTransaction, Identity, Storage, Viewer
-from rightfit_sync.echo import digest_of
+from rightfit_sync.echo import digest_of, says_more
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.feed import GENESIS, Evicted, cut
 from rightfit_sync.ingest.snapshot import Key
@@ -238,9 +238,7 @@ class _Cutter:
             visible += await self._companions(place, piece, visible)
             remaining = await self._transaction.count_after(piece.cursor.seq)
         own = [row for row in visible if _is_own(row, made, place)]
-        if own:
-            left = {(row.kind, row.entity_id) for row in own}
-            visible = [row for row in visible if (row.kind, row.entity_id) not in left]
+        visible = [row for row in visible if not _is_own(row, made, place)]
         rows, seals = apart(self._rows.rows(visible, tags, self._tenant_id))
         packed = self._rows.rows(own, tags, self._tenant_id)
         places = [
@@ -282,7 +280,7 @@ class _Cutter:
 
 def _is_own(row: FeedRow, made: Made, place: Cursor) -> bool:
     """Whether a device at `place` held this row, and has itself moved it on to what it is now."""
-    if row.commit_seq != made.commit_seq or row.orphans or row.suggestions:
+    if row.commit_seq != made.commit_seq or says_more(row):
         return False
     found = made.own.get((row.kind, row.entity_id))
     return found is not None and found[1] <= place.seq
