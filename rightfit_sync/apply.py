@@ -102,6 +102,7 @@ def _life(entity: Entity, change: Change) -> Sequence[LifeRecord]:
         version_vector=change.base,
         written_at=change.written_at,
         cascade_of=change.cascade_of,
+        absent=[dot for dot in entity.lacking if includes(change.base, dot)] or UNSET,
     )
     return with_record(entity.life, record, entity.twins)
 

@@ -156,4 +156,10 @@ def _of_both(left: LifeRecord, right: LifeRecord) -> LifeRecord:
         first,
         version_vector=merge(left.version_vector, right.version_vector),
         written_at=max(left.written_at, right.written_at),
+        absent=_unseen_by_both(left, right) or UNSET,
     )
+
+
+def _unseen_by_both(left: LifeRecord, right: LifeRecord) -> list[Dot]:
+    absent = {dot for record in (left, right) if record.absent is not UNSET for dot in record.absent}
+    return sorted(dot for dot in absent if not left.saw(dot) and not right.saw(dot))

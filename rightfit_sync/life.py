@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from rightfit_sync.causality.dot import Dot, WrittenDot
-from rightfit_sync.causality.twins import NO_TWINS, Twins, sees
+from rightfit_sync.causality.twins import NO_TWINS, Twins
 from rightfit_sync.merge.registry import MisplacedPathError, rules_of
 from rightfit_sync.records import Entity, LifeRecord
 from rightfit_sync.schema.spec import KindSpec
@@ -31,7 +31,7 @@ class Tombstone(msgspec.Struct, frozen=True):
 
 def with_record(life: Sequence[LifeRecord], record: LifeRecord, twins: Twins = NO_TWINS) -> list[LifeRecord]:
     """Return `life` with `record` added and those that its author had seen removed, sorted by dot."""
-    kept = [known for known in life if not sees(record.version_vector, known.dot, twins)]
+    kept = [known for known in life if not record.saw(known.dot, twins)]
     return sorted([*kept, record], key=lambda known: known.dot)
 
 
@@ -51,9 +51,7 @@ def unseen_dots(entity: Entity, kind: KindSpec) -> list[WrittenDot]:
 
 
 def _is_seen(dot: WrittenDot, deletes: Sequence[LifeRecord], twins: Twins) -> bool:
-    if any(record.version_vector.get(dot.device_id, 0) >= dot.counter for record in deletes):
-        return True
-    return bool(twins) and any(sees(record.version_vector, dot.dot, twins) for record in deletes)
+    return any(record.saw(dot.dot, twins) for record in deletes)
 
 
 def _is_server_field(kind: KindSpec, path: str) -> bool:

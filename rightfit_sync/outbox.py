@@ -13,7 +13,7 @@ While a path is frozen it shows less than the trunk, so `base` of the next chang
 Source: docs/explanation/semantics.md, section 4.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -220,12 +220,22 @@ def finished(trunk: Entity | None, entries: Sequence[Entry], schema: Schema) -> 
         else:
             done.append(entry)
     while held:
-        staying = [texts for texts in (_texts(entry, schema) for entry in done) if held & texts]
+        staying = [entry for entry in done if _is_of(held, entry, schema)]
         if not staying:
             return done
-        held.update(*staying)
-        done = [entry for entry in done if not held & _texts(entry, schema)]
+        held.update(*(_texts(entry, schema) for entry in staying))
+        done = [entry for entry in done if entry not in staying]
     return done
+
+
+def _is_of(held: Collection[str], entry: Entry, schema: Schema) -> bool:
+    """Whether `entry` is of an open run at one of the paths `held`: it wrote there, or removed the item around it."""
+    if not _texts(entry, schema).isdisjoint(held):
+        return True
+    return any(
+        patch.value is None and "/" in item and any(is_inside(path, item) for path in held)
+        for item, patch in entry.change.patches.items()
+    )
 
 
 def _texts(entry: Entry, schema: Schema) -> set[str]:

@@ -14,7 +14,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from rightfit_sync.causality.dot import Dot, WrittenDot
-from rightfit_sync.causality.twins import NO_TWINS, Twins
+from rightfit_sync.causality.twins import NO_TWINS, Twins, sees
+from rightfit_sync.causality.version_vector import includes
 from rightfit_sync.values import Value
 
 ChangeOp: TypeAlias = Literal["create", "edit", "delete", "restore", "resolve", "void"]
@@ -107,13 +108,24 @@ class Sibling(msgspec.Struct, frozen=True, gc=False):
 
 
 class LifeRecord(msgspec.Struct, frozen=True, gc=False):
-    """A delete or a restore, with the version vector that its author had seen."""
+    """A delete or a restore, with the version vector that its author had seen.
+
+    `absent` are the dots that the vector covers although they were not in the entity then.
+    """
 
     op: Literal["delete", "restore"]
     dot: Dot
     version_vector: Mapping[str, int]
     written_at: int
     cascade_of: Sequence[str] | UnsetType = UNSET
+    absent: Sequence[Dot] | UnsetType = UNSET
+
+    def saw(self, dot: Dot, twins: Twins = NO_TWINS) -> bool:
+        """Whether its author had seen the change that `dot` stands for, under whichever of its dots."""
+        if self.absent is UNSET:
+            return sees(self.version_vector, dot, twins)
+        seen = (one for one in twins.get(dot, (dot,)) if includes(self.version_vector, one))
+        return any(one not in self.absent for one in seen)
 
 
 class Entity(msgspec.Struct, frozen=True, gc=False):

@@ -62,8 +62,8 @@ BUGS = (
     Bug(
         "a text leaves its run before all of it is acknowledged",
         "outbox.py",
-        "staying = [texts for texts in (_texts(entry, schema) for entry in done) if held & texts]",
-        "staying: list[set[str]] = []",
+        "staying = [entry for entry in done if _is_of(held, entry, schema)]",
+        "staying: list[Entry] = []",
     ),
     Bug(
         "the whole outbox is cleared on acknowledgement",
@@ -203,7 +203,7 @@ BUGS = (
     Bug(
         "a delete removes life records that its author had not seen",
         "life.py",
-        "kept = [known for known in life if not sees(record.version_vector, known.dot, twins)]",
+        "kept = [known for known in life if not record.saw(known.dot, twins)]",
         "kept: list[LifeRecord] = []",
     ),
     Bug(

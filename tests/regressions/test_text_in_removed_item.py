@@ -46,3 +46,28 @@ def test_what_is_typed_after_the_removal_is_on_screen() -> None:
     assert bob.view(LIST)["items"] == [{"id": "7", "note": "blue"}]
     bob.edit(LIST, {"items/7/note": "blue sky"})
     assert bob.view(LIST)["items"] == [{"id": "7", "note": "blue sky"}]
+
+
+def test_what_went_with_the_item_stays_gone_while_more_is_typed() -> None:
+    authority = MemoryAuthority(SCHEMA)
+    authority.grant("everybody", ["all"])
+    ann, bob = MemoryDevice("ann", SCHEMA), MemoryDevice("bob", SCHEMA)
+    for device in (ann, bob):
+        authority.register(device.device_id, "everybody")
+    ann.create(LIST, {"items/7": "V"})
+    for device in (ann, bob):
+        device.sync(authority, 3_000)
+    bob.edit(LIST, {"items/7": "W"})
+    bob.sync(authority, 3_000)
+    ann.edit(LIST, {"items/7/note": "red"})
+    ann.edit(LIST, {"items/7": None})
+    ann.edit(LIST, {"items/7/note": "blue"})
+    ann.edit(LIST, {"items/7/note": "blue sky"})
+    # The last of them is still to be pushed: the run is open, and the removal has come back with the trunk.
+    planned = ann.core.plan_push(changes_max=3, bytes_max=10_000)
+    ann.core.take_receipts(authority.push("ann", planned, 3_000)[0])
+    ann.core.take_page(authority.pull("ann", ann.core.store.state().cursor, 10))
+    assert [one.value for one in ann.entity(LIST).fields["items/7/note"]] == ["blue sky"]
+    for device in (ann, bob):
+        device.sync(authority, 3_000)
+    assert bob.view(LIST)["items"] == [{"id": "7", "note": "blue sky"}]

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 import msgspec
+from msgspec import UNSET
+from msgspec.structs import replace
 
 from rightfit_sync import Change, Dot, Entity, Schema, apply, changes
 from rightfit_sync.apply import APPLIED
@@ -30,7 +32,10 @@ def change(device_id: str, counter: int, op: str = "edit", **more: object) -> Ch
 
 
 def state(*changes: Change) -> Entity:
-    entity: Entity | None = None
+    return state_on(None, *changes)
+
+
+def state_on(entity: Entity | None, *changes: Change) -> Entity:
     for one in changes:
         entity, outcome = apply(entity, one, SCHEMA)
         assert outcome.is_accepted, outcome
@@ -167,6 +172,28 @@ def test_F08_what_was_rejected_in_the_lost_past_and_accepted_here_stays() -> Non
     joined = rejoined(state(*ours), offered, past(*ours))
     assert shown(joined) == {"name": ["new"], "size": [3], "seen": [0]}
     assert not joined.lacks(NAMED.dot)
+
+
+def test_F08_a_delete_has_not_seen_what_only_the_other_past_accepted() -> None:
+    measured = change(
+        "a",
+        3,
+        base={"a": 1},
+        patches={"size": {"value": 2, "base": 1, "replaces": [["a", 1]]}},
+        absent=[["a", 2]],
+    )
+    delete = change("b", 1, "delete", base={"a": 3})
+    gone = state(BORN, measured, delete)
+    assert delete_conflict(gone, KIND) is None
+    for joined in (join(gone, state(BORN, NAMED)), join(state(BORN, NAMED), gone), join(gone, gone)):
+        found = delete_conflict(joined, KIND)
+        assert found == ([Dot("a", 2), Dot("b", 1)] if joined.fields["name"][0].value == "new" else None)
+    seen = msgspec.structs.replace(delete, dot=Dot("b", 2), base={"a": 3, "b": 1})
+    assert delete_conflict(state_on(join(gone, state(BORN, NAMED)), seen), KIND) is None
+    # Who has seen both pasts of the delete has seen what either of them saw.
+    knew, knew_not = (replace(gone.life[0], absent=absent) for absent in (UNSET, [Dot("a", 2)]))
+    both = join(replace(gone, life=[knew]), replace(gone, life=[knew_not]))
+    assert both.life == [knew]
 
 
 def test_F08_a_change_is_told_by_the_name_that_a_state_gives_it() -> None:

@@ -140,9 +140,10 @@ class InMemoryDevice:
         store, core = self._store, self._device.core
         with store.transaction():
             store.drop_trunks(store.rotten)
-            store.rotten = frozenset()
             core.resync()
             store.put_views({key: core.shown(key) for key in store.views})
+        # Not before all of that is durable: it may fail, and the row is as rotten as it was.
+        store.rotten = frozenset()
 
     def _reconciling(self) -> Generator[Call, Response, None]:
         steps = Reconciliation(self._device.core, is_repair=True).steps()

@@ -7,7 +7,7 @@ out the same places). Nothing is merged here: rows are sets of writes, and a joi
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rightfit_sync.testing.simulation.ledger.rules import Rules
 from rightfit_sync.testing.simulation.ledger.writes import AUTHORITY, Json, Key, Typed, Write, places
@@ -35,10 +35,15 @@ class Record:
 
 @dataclass(slots=True)
 class Screen:
-    """What one device shows of one record. `runs` are unsent text writes, each with the row it was made on."""
+    """What one device shows of one record, and what it has let go of.
+
+    `runs` are unsent text writes, each with the row it was made on; `given_up` are writes of its own that were refused
+    or set aside, and left it.
+    """
 
     own: int = 0
     trunk: int = 0
+    given_up: int = 0
     runs: list[tuple[Write, int]] = field(default_factory=list)
 
 
@@ -97,7 +102,7 @@ class Ledger:
         """Somebody wrote; what the screen had shown is worked out here."""
         write = self._noted(who, key, op, values, before, texts or {}, beside, transaction, planted)
         screen = self.screen(who, key)
-        write.seen = screen.own | screen.trunk
+        write.seen, write.given_up = screen.own | screen.trunk, screen.given_up
         self._close_runs(screen)
         for first, trunk in reversed(screen.runs):
             write.seen_in_text.update(dict.fromkeys(first.texts, screen.own | trunk))
@@ -229,7 +234,9 @@ class Ledger:
 
     def left_screen(self, who: str, write: Write) -> None:
         """A write of its own is no longer in the outbox of `who`, and was not accepted."""
-        self.screen(who, write.key).own &= ~(write.bit | write.stands_for)
+        screen = self.screen(who, write.key)
+        screen.own &= ~(write.bit | write.stands_for)
+        screen.given_up |= write.bit
 
     def _close_runs(self, screen: Screen) -> None:
         """Let go of text writes that the row covers, unless they share a text with one that it does not cover."""
@@ -248,11 +255,11 @@ class Ledger:
     def screen_copy(self, who: str) -> dict[Key, Screen]:
         """Return what `who` shows, for a backup."""
         known = self._screens.get(who, {})
-        return {key: Screen(one.own, one.trunk, list(one.runs)) for key, one in known.items()}
+        return {key: replace(one, runs=list(one.runs)) for key, one in known.items()}
 
     def screen_put_back(self, who: str, copy: Mapping[Key, Screen]) -> None:
         """Let `who` show what that backup showed."""
-        self._screens[who] = {key: Screen(one.own, one.trunk, list(one.runs)) for key, one in copy.items()}
+        self._screens[who] = {key: replace(one, runs=list(one.runs)) for key, one in copy.items()}
 
     def rewind(self, who: str, waiting: frozenset[int], listed: frozenset[int]) -> None:
         """An older copy of `who` was put back by hand, or a copy began to live.

@@ -220,7 +220,7 @@ class Verdict:
         ]
         if doubled:
             yield f"{path}: {doubled} are doubled in {kept}"
-        known = anew.union(*(one.added for one in typed))
+        known = anew.union(*(one.added for one in typed), self._gone_on_from(path, writes))
         unknown = there - known
         if unknown:
             yield f"{path}: nobody typed {sorted(unknown)} of {kept}"
@@ -238,6 +238,20 @@ class Verdict:
                 again = (write.texts[path].removed if path in write.texts else frozenset()) & there - back
                 if again:
                     yield f"{path}: {sorted(again)}, removed by {write}, are back in {kept}"
+
+    def _gone_on_from(self, path: str, writes: Sequence[Write]) -> set[str]:
+        """Return the letters of refused writes that their author's screen still showed when going on from them.
+
+        A restored authority does not know that it had refused them, and takes in what was built on them.
+        """
+        refused = [one for one in self.record.writes if one.was_refused and path in one.texts]
+        return {
+            mark
+            for first in refused
+            for one in writes
+            if _is_later(one, first)
+            for mark in first.texts[path].added & set(str(one.values.get(path) or ""))
+        }
 
     # Life
 
@@ -274,7 +288,12 @@ class Verdict:
             yield f"it is deleted, in spite of {why}"
         if disputed and not found.lists("life") and not (found.is_deleted and not by_rule):
             yield f"nobody is told that it was deleted here and kept there: {[*map(str, deletes), *unseen]}"
-        if deletes and (by_rule or not disputed) and not found.is_deleted and not frozen:
+        if (
+            deletes
+            and (by_rule or not disputed)
+            and not found.is_deleted
+            and not (frozen and found.lists("life"))
+        ):
             yield f"it is alive, in spite of {[str(one) for one in deletes]}"
 
     def _unseen_by(self, deletes: Sequence[Write]) -> list[str]:
@@ -288,13 +307,18 @@ class Verdict:
         ]
 
     def _unknown_to(self, deletes: Sequence[Write]) -> list[Write]:
-        """Return what stands in a field and came after some text began to stand still on the screen of each delete."""
-        return [
+        """Return what came after some text began to stand still on the screen of each delete.
+
+        That is what stands in a field, and who brought the record back.
+        """
+        found = [
             write
             for path, writes in self._by_path.items()
             for write in writes
-            if not any(one.seen_throughout & write.bit for one in deletes) and self._is_current(write, path)
+            if self._is_current(write, path)
         ]
+        found += [one for one in self._writes if one.op == "restore"]
+        return [write for write in found if not any(one.seen_throughout & write.bit for one in deletes)]
 
     def _is_current(self, write: Write, path: str) -> bool:
         if write.values[path] is None and self._rules.of(self.key[0], path).word == "set":
@@ -303,7 +327,8 @@ class Verdict:
 
 
 def _takes_back(delete: Write, other: Write) -> bool:
-    return other.op == "restore" and _outlived(delete, other)
+    """Whether the restore `other` took `delete` back; its author may have been asked to look whether it still does."""
+    return other.op == "restore" and _outlived(delete, other) and not other.is_told_twice
 
 
 def _is_later(other: Write, write: Write) -> bool:
@@ -326,8 +351,12 @@ def _is_of_lost_past(write: Write, life: Sequence[Write]) -> bool:
 
 
 def _knew(other: Write, write: Write, path: str) -> bool:
-    """Whether `other` saw `write`, or its author had given that very write up before (and it had arrived after all)."""
-    return other.saw(write, path) or (_is_later(other, write) and write.was_refused)
+    """Whether `other` saw `write`, or its author had given that very write up before (and it had arrived after all).
+
+    So had whoever went on from a copy of that author's disk.
+    """
+    is_given_up = _is_later(other, write) or bool(other.given_up & write.bit)
+    return other.saw(write, path) or (is_given_up and write.was_refused)
 
 
 def replaces(other: Write, write: Write, path: str, rule: Rule) -> bool:

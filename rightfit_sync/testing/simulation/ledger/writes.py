@@ -38,7 +38,7 @@ class Write:
 
     `values` is what was typed, by path; `before` what the screen had shown there; `beside` the paths that were in
     conflict on the screen; `seen` the writes that it showed, and `seen_in_text` those of a text that stood still;
-    `says_again` the refused write that it is another try of.
+    `says_again` the refused write that it is another try of; `given_up` those that had left the screen, refused.
     """
 
     number: int
@@ -57,6 +57,7 @@ class Write:
     seen_in_text: dict[str, int] = field(default_factory=dict)
     stands_for: int = 0
     says_again: int = 0
+    given_up: int = 0
     is_dealt_with: bool = False
     is_destroyed: bool = False
     is_told_twice: bool = False
