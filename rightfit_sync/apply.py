@@ -70,6 +70,17 @@ def apply(entity: Entity | None, change: Change, schema: Schema) -> tuple[Entity
     return (entity, outcome) if outcome.status == "rejected" else (after, outcome)
 
 
+def created(change: Change, schema: Schema) -> Entity | None:
+    """Return what a plain create makes of nothing, its values unlooked at; None where it takes more than that.
+
+    For whoever knows that it was admitted: its own author, of a change that the authority has accepted.
+    """
+    kind = schema.kinds.get(change.kind)
+    if kind is None or kind.invariants or change.op != "create" or not _is_plain(change):
+        return None
+    return _born(change, kind)[0]
+
+
 def _is_plain(change: Change) -> bool:
     """Whether `change` says nothing about its past, and no null: nearly every create."""
     has_past = change.was is not UNSET or change.absent is not UNSET

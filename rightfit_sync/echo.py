@@ -13,7 +13,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from rightfit_sync.apply import apply
+from rightfit_sync.apply import apply, created
 from rightfit_sync.feed import Own, Page, Row
 from rightfit_sync.ingest.snapshot import Key, Pushed, Receipt, Recorded
 from rightfit_sync.packing import encoded_row, state_of
@@ -123,5 +123,6 @@ def completed(
 
 def _moved_on(entity: Entity | None, changes: Iterable[Change], schema: Schema) -> Entity | None:
     for change in changes:
-        entity = apply(entity, change, schema)[0]
+        born = created(change, schema) if entity is None else None
+        entity = born or apply(entity, change, schema)[0]
     return entity
