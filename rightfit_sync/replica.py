@@ -4,15 +4,15 @@ No I/O, no clock, no randomness: bytes, readings and ids are arguments. Every me
 between two of them loses nothing, because each leaves a state from which the next sync goes on.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from rightfit_sync import changes
 from rightfit_sync.apply import apply, final_value
-from rightfit_sync.causality.dot import Dot, WrittenDot
+from rightfit_sync.causality.dot import Dot
 from rightfit_sync.causality.version_vector import includes
 from rightfit_sync.changes import Stamp
 from rightfit_sync.errors import LocalError
@@ -24,8 +24,6 @@ from rightfit_sync.outbox import (
     Entry,
     Fold,
     Shown,
-    finished,
-    fold,
     go_on,
     on_top,
     plan_push,
@@ -45,6 +43,7 @@ from rightfit_sync.records import (
 )
 from rightfit_sync.schema.spec import Schema
 from rightfit_sync.store import Key, Rejected, Store
+from rightfit_sync.views import Views
 
 Author = Callable[[Shown, Stamp], Change | None]
 """Make the change, from what is shown and the stamp to put on it (see `changes`); None where nothing is to do."""
@@ -68,13 +67,15 @@ class ReplicaCore:
         self.schema = schema
         self._fresh_id = fresh_id
         self._latest: _Written | None = None
-        self._stale: set[Key] | None = None
-        self._unheld: set[Key] = set()
-        self._taken_back: set[Key] = set()
+        self._views = Views(store)
+
+    def refreshing_once(self) -> AbstractContextManager[None]:
+        """Bring views up to date once, when the block ends, whatever is taken in; open a transaction first."""
+        return self._views.refreshing_once(self.schema)
 
     def shown(self, key: Key) -> Shown:
         """Return what the app sees of one entity, and the base that its next change may name."""
-        return self._fold([key])[key]
+        return self._views.folded([key], self.schema)[key]
 
     def write(self, key: Key, author: Author, now: int, transaction_id: str | None = None) -> Change | None:
         """Make a change, put it into the outbox and show it. `now` is milliseconds since 1970 UTC.
@@ -154,7 +155,9 @@ class ReplicaCore:
             ]
             for entry in entries:
                 refused += self._settle(entry, answered[entry.change.dot].outcome)
-            self._refresh({(entry.change.kind, entry.change.entity_id) for entry in entries})
+            self._views.refresh(
+                {(entry.change.kind, entry.change.entity_id) for entry in entries}, self.schema
+            )
         return refused
 
     def take_deferred(self, dots: Collection[Dot]) -> None:
@@ -169,7 +172,7 @@ class ReplicaCore:
         if outcome.is_accepted and change.op != "void" and outcome.status != "duplicate":
             self.store.put_entry(replace(entry, outcome=outcome))
             return []
-        self._taken_back.add((change.kind, change.entity_id))
+        self._views.took_back((change.kind, change.entity_id))
         given_up = self._given_up(entry) if outcome.is_accepted and outcome.status != "duplicate" else None
         if given_up is not None:
             # It had arrived before it was given up. The authority may still lose it, so it is kept like any other that
@@ -228,7 +231,7 @@ class ReplicaCore:
             self.store.drop_trunks(evicted)
             self.store.put_state(replace(state, cursor=page.cursor, tags=page.tags))
             changed = {*fresh, *evicted, *(() if page.more else self._let_go_unseen())}
-            self._refresh(changed, unheld=fresh.keys() - held.keys())
+            self._views.refresh(changed, self.schema, unheld=fresh.keys() - held.keys())
         return changed
 
     def _look_out(self, entities: Iterable[Entity]) -> None:
@@ -274,7 +277,9 @@ class ReplicaCore:
                 replace(state, device_id=device_id, counter=len(said_again), former_ids=former_ids)
             )
             self._latest = None
-            self._refresh({(entry.change.kind, entry.change.entity_id) for entry in entries})
+            self._views.refresh(
+                {(entry.change.kind, entry.change.entity_id) for entry in entries}, self.schema
+            )
 
     def _uncovered(self) -> list[Entry]:
         entries = self.store.acknowledged()
@@ -319,7 +324,9 @@ class ReplicaCore:
             mates = [one for one in self.store.pending() if one.change.transaction_id in transaction_ids]
             for entry in mates or entries:
                 self._give_up(entry, outcome)
-            self._refresh({(entry.change.kind, entry.change.entity_id) for entry in mates or entries})
+            self._views.refresh(
+                {(entry.change.kind, entry.change.entity_id) for entry in mates or entries}, self.schema
+            )
 
     def _give_up(self, entry: Entry, outcome: Outcome) -> None:
         change = entry.change
@@ -391,7 +398,7 @@ class ReplicaCore:
             self._look_out(row.entity for row in fresh.values())
             self.store.put_trunks(fresh.values())
             self.store.drop_trunks(gone)
-            self._refresh({*fresh, *gone})
+            self._views.refresh({*fresh, *gone}, self.schema)
 
     def end_reconciling(self, cursor: str, tags: Sequence[str]) -> None:
         """Go on with the feed from `cursor`: the trunk is what the subject, holding `tags`, could see there."""
@@ -418,51 +425,6 @@ class ReplicaCore:
             return changes.resolution(shown.entity, wanted, stamp)
         return changes.again(change, shown.entity, stamp, self.schema)
 
-    @contextmanager
-    def refreshing_once(self) -> Iterator[None]:
-        """Bring views up to date once, when the block ends, whatever is taken in; open a transaction first."""
-        stale: set[Key] = set()
-        self._stale, self._unheld = stale, set()
-        try:
-            yield
-        finally:
-            self._stale = None
-        self._refresh(stale, self._unheld)
-
-    def _refresh(self, keys: Collection[Key], unheld: Collection[Key] = ()) -> None:
-        """Let finished entries go and bring the views of `keys` up to date; `unheld` had no trunk before."""
-        if self._stale is not None:
-            self._stale.update(keys)
-            self._unheld.update(unheld)
-            return
-        trunks, entries, lost = self.store.trunks(keys), self.store.entries(keys), self.store.lost(keys)
-        gone: set[Dot] = set()
-        views: dict[Key, Shown] = {}
-        for key in keys:
-            row, queue = trunks.get(key), entries.get(key, ())
-            trunk = None if row is None else row.entity
-            done = finished(trunk, queue, self.schema) if queue else ()
-            if done:
-                gone.update(entry.change.dot for entry in done)
-                is_first = key in unheld and key not in self._taken_back
-                if row is not None and is_first and _is_shown_already(row, queue):
-                    continue
-                queue = [entry for entry in queue if entry.change.dot not in gone]
-            views[key] = fold(trunk, queue, self.schema, lost.get(key, frozenset()))
-        self._taken_back.clear()
-        if gone:
-            self.store.drop_entries(gone)
-        if views:
-            self.store.put_views(views)
-
-    def _fold(self, keys: Collection[Key]) -> Mapping[Key, Shown]:
-        trunks, entries, lost = self.store.trunks(keys), self.store.entries(keys), self.store.lost(keys)
-        views = {}
-        for key in keys:
-            trunk = trunks[key].entity if key in trunks else None
-            views[key] = fold(trunk, entries.get(key, ()), self.schema, lost.get(key, frozenset()))
-        return views
-
 
 def _over_lost(change: Change, trunk: Entity | None, lost: Iterable[Dot]) -> Change:
     """Return `change` with the dots of its device and entity that it passes over, because they were not accepted."""
@@ -470,23 +432,6 @@ def _over_lost(change: Change, trunk: Entity | None, lost: Iterable[Dot]) -> Cha
     known = 0 if trunk is None else trunk.version_vector.get(device_id, 0)
     passed = sorted(dot for dot in lost if dot.device_id == device_id and dot.counter > known)
     return replace(change, absent=passed[-ABSENT_DOTS_MAX:]) if passed else change
-
-
-def _is_shown_already(row: Row, queue: Sequence[Entry]) -> bool:
-    """Whether the first trunk of an entity is what its one entry, a create, has shown since it was made."""
-    entity, change = row.entity, queue[0].change
-    if len(queue) > 1 or change.op != "create" or row.orphans or row.suggestions:
-        return False
-    if entity.version_vector != {change.dot.device_id: change.dot.counter} or entity.life:
-        return False
-    dots: Sequence[WrittenDot] = [WrittenDot(change.dot.device_id, change.dot.counter, change.written_at)]
-    for siblings in entity.fields.values():
-        found = siblings[0].dots
-        if len(siblings) > 1 or (found is not dots and found != dots):
-            return False
-        # Fields of one change mostly share the very list.
-        dots = found
-    return True
 
 
 def _first_name(rejected: Rejected) -> Alias:
