@@ -44,9 +44,10 @@ class Result(msgspec.Struct, frozen=True):
 
     def told(self) -> str:
         """Return the story, what is wrong with it, and the command that tells it again."""
-        return "\n".join(
-            [*self.story, "", f"seed {self.seed}, what is wrong:", *self.problems, "", self.command]
+        verdict = (
+            f"seed {self.seed}, what is wrong:" if self.problems else f"seed {self.seed}: nothing is wrong"
         )
+        return "\n".join([*self.story, "", verdict, *self.problems, "", self.command])
 
 
 class Report(msgspec.Struct):
