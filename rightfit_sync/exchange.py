@@ -147,7 +147,7 @@ class Exchange:
                 return Synced(self._pushed, self._pulled, self._rejected)
 
     def _reconcile(self) -> Generator[Call, Response, None]:
-        steps = Reconciliation(self._core).steps()
+        steps = Reconciliation(self._core, rows_max=self._rows_max).steps()
         request = next(steps)
         while True:
             try:

@@ -68,12 +68,15 @@ class Reconciliation:
 
     A row that the authority refuses, because its seal is not genuine, was damaged or forged, or the authority has lost
     its keys. It is left as it is, until somebody looks at it: `is_repair` says that somebody does, and that such rows
-    are to be replaced by what the authority has.
+    are to be replaced by what the authority has. `rows_max` rows are asked for, or offered, at once.
     """
 
-    def __init__(self, core: ReplicaCore, *, is_repair: bool = False) -> None:
+    def __init__(
+        self, core: ReplicaCore, *, is_repair: bool = False, rows_max: int = KEYS_PER_REQUEST_MAX
+    ) -> None:
         self._core = core
         self._is_repair = is_repair
+        self._rows_max = min(rows_max, KEYS_PER_REQUEST_MAX)
         self._latest: ReconcileResponse | None = None
         self._tags: Sequence[str] = ()
         self._offered = self._forgotten = 0
@@ -84,7 +87,7 @@ class Reconciliation:
         ours = self._our_rows()
         listings = yield from self._narrowed(ours)
         differing = yield from self._differing(ours, listings)
-        for keys in _chunks(sorted(differing), KEYS_PER_REQUEST_MAX):
+        for keys in _chunks(sorted(differing), self._rows_max):
             yield from self._mend(keys)
         if self._latest is not None:
             self._core.end_reconciling(self._latest.cursor, self._tags)
@@ -96,7 +99,7 @@ class Reconciliation:
         listings = yield from self._narrowed(ours)
         differing = yield from self._differing(ours, listings)
         found: list[Differing] = []
-        for keys in _chunks(sorted(differing), KEYS_PER_REQUEST_MAX):
+        for keys in _chunks(sorted(differing), self._rows_max):
             theirs = _by_key((yield from self._ask(keys=keys)).rows)
             held = self._core.store.trunks(keys)
             found += [Differing(key, held.get(key), theirs.get(key)) for key in keys]
@@ -146,7 +149,7 @@ class Reconciliation:
         lacking = [
             row for key, row in ours.items() if _has_more(row, theirs.get(key), is_other_past=is_other_past)
         ]
-        for rows in _chunks(lacking, OFFERS_PER_REQUEST_MAX):
+        for rows in _chunks(lacking, min(self._rows_max, OFFERS_PER_REQUEST_MAX)):
             offers = [Offer(row.entity, row.seal) for row in rows]
             response = yield from self._ask(offers=offers)
             if not self._is_repair:

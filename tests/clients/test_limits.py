@@ -122,6 +122,24 @@ def test_a_response_too_large_to_read_is_asked_for_in_smaller_pages(
     assert asked[-1] < 40
 
 
+def test_F10_rows_too_large_to_read_at_once_are_compared_in_smaller_lots(
+    open_replica: Open, authority: HttpAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bob = open_replica("dev-a"), open_replica("dev-b")
+    made = [ann.insert("work_order", title=f"{number} {'x' * 500}") for number in range(40)]
+    goes = ann.insert("work_order", title="goes")
+    ann.sync()
+    bob.sync()
+    ann.delete("work_order", goes)
+    for entity_id in made:
+        ann.update("work_order", entity_id, team="north")
+    ann.sync()
+    authority.memory.purge()
+    monkeypatch.setattr("rightfit_client.transport.RESPONSE_BYTES_MAX", 20_000)
+    bob.sync()
+    assert [row["team"] for row in bob.query("work_order")] == ["north"] * 40
+
+
 def test_F10_an_expired_cursor_pushes_first_and_rebuilds_the_copy(
     open_replica: Open, authority: HttpAuthority
 ) -> None:
