@@ -161,7 +161,7 @@ BUGS = (
     Bug(
         "nothing is offered to an authority that was restored",
         "reconcile.py",
-        "for rows in _chunks(lacking, OFFERS_PER_REQUEST_MAX):",
+        "for rows in _chunks(lacking, min(self._rows_max, OFFERS_PER_REQUEST_MAX)):",
         "for rows in _chunks(lacking[:0], OFFERS_PER_REQUEST_MAX):",
     ),
     Bug(
