@@ -112,7 +112,7 @@ class Verdict:
         )
 
     def _judge_absent(self, path: str, rule: Rule, write: Write, kept: Sequence[Json]) -> None:
-        if self.is_replaced(write, path, rule):
+        if self.is_replaced(write, path, rule) or self._was_known(write, path, rule):
             self.states["superseded"] += 1
         elif not rule.is_known and len(self.touching(path)) > 1:
             self.states["unjudged"] += 1
@@ -131,6 +131,14 @@ class Verdict:
             and path in one.values
             and rule.went_on_from_alike(write.values[path], one.before.get(path), one.values[path])
             for one in self._by_path[path]
+        )
+
+    def _was_known(self, write: Write, path: str, rule: Rule) -> bool:
+        """Whether it is another try of what had arrived after all, and somebody who had seen that replaced it."""
+        firsts = self.record.these(write.says_again & self.record.taken) if write.fate == "duplicate" else ()
+        return any(
+            same(one.values.get(path), write.values[path]) and self.is_replaced(one, path, rule)
+            for one in firsts
         )
 
     # Sums, sets, texts
