@@ -13,7 +13,7 @@ the siblings change. An orphan's says so besides: it may stand beside the siblin
 Source: docs/explanation/semantics.md, sections 5 and 6.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Literal, TypeAlias
 
@@ -25,7 +25,8 @@ from rightfit_sync.life import LIFE_PATH, delete_conflict, is_deleted
 from rightfit_sync.paths import is_inside
 from rightfit_sync.records import Entity, LifeRecord, Sibling
 from rightfit_sync.schema.spec import KindSpec, Schema
-from rightfit_sync.view import values
+from rightfit_sync.values import Value
+from rightfit_sync.view import assemble, values
 
 Reason: TypeAlias = Literal["siblings", "removed_item", "delete_edit", "invariant", "orphan"]
 
@@ -76,6 +77,16 @@ def conflicts(entity: Entity, schema: Schema, orphans: Iterable[str] = ()) -> li
             siblings = entity.fields.get(path, ())
             found.append(_conflict(entity, path, "orphan", _dots(siblings), siblings))
     return sorted(found, key=lambda conflict: (conflict.path, conflict.reason))
+
+
+def is_surely_without(by_path: Mapping[str, Value], kind: KindSpec) -> bool:
+    """Whether an entity that has one value at each path, and was never deleted, is in no conflict for certain.
+
+    Then no siblings and no delete stand against each other. What is left are removed items, and invariants.
+    """
+    if None in by_path.values() and any(value is None and "/" in path for path, value in by_path.items()):
+        return False
+    return not kind.invariants or not any(broken(kind, assemble(by_path, kind)))
 
 
 def _sibling_conflicts(entity: Entity) -> Iterable[Conflict]:

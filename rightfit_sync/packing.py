@@ -12,13 +12,14 @@ empty: being random, they would spoil the compression of the words around them; 
 sends a state as it is stored, and a replica keeps it so: neither takes it apart for that.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import overload
 
 import msgspec
 
 from rightfit_sync.feed import Evicted, Own, Page, Row
 from rightfit_sync.records import Entity
-from rightfit_sync.state import decode_state, encode_state
+from rightfit_sync.state import State, encode_state, entity_of, id_of, read_state
 
 
 class PackedRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -55,6 +56,64 @@ class PackedPage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     own_digest: bytes = b""
 
 
+class ReadRow(msgspec.Struct, frozen=True, gc=False):
+    """A row as it came: its state is read, and not made into an entity yet."""
+
+    seq: int
+    entity_id: str
+    read: State
+    state: bytes
+    tags: Sequence[str]
+    orphans: Sequence[str]
+    suggestions: Mapping[str, str]
+    seal: bytes
+
+    def whole(self) -> Row:
+        """Return the row that this is."""
+        entity = entity_of(self.read, self.entity_id)
+        row = Row(self.seq, entity, self.tags, self.orphans, self.suggestions, self.seal)
+        row.__dict__[_STATE] = self.state
+        return row
+
+
+class Rows(Sequence[Row]):
+    """The rows of a page as they came, `read`. They become rows once somebody looks at one."""
+
+    def __init__(self, read: Sequence[ReadRow]) -> None:
+        self.read = read
+        self._whole: list[Row] | None = None
+
+    @property
+    def are_whole(self) -> bool:
+        """Whether anybody has looked at one."""
+        return self._whole is not None
+
+    @property
+    def whole(self) -> list[Row]:
+        """The rows themselves."""
+        if self._whole is None:
+            self._whole = [one.whole() for one in self.read]
+        return self._whole
+
+    def __len__(self) -> int:
+        return len(self.read)
+
+    @overload
+    def __getitem__(self, place: int) -> Row: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Row]: ...  # type: ignore[explicit-any]
+    def __getitem__(self, place: int | slice) -> Row | Sequence[Row]:  # type: ignore[explicit-any]
+        return self.whole[place]
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.whole)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self.whole == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 SEAL_BYTES = 16
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(PackedRow).decode
@@ -71,12 +130,17 @@ def encode_row(row: Row) -> bytes:
     return _encode(PackedRow(row.seq, state_of(row), row.seal, row.tags, row.orphans, row.suggestions))
 
 
+def encode_read_row(row: ReadRow) -> bytes:
+    """Return what `encode_row` returns of the row that `row` is."""
+    return _encode(PackedRow(row.seq, row.state, row.seal, row.tags, row.orphans, row.suggestions))
+
+
 def decode_row(content: bytes) -> Row:
     """Return the row in `content`, also of a file of before; raises `msgspec.MsgspecError` where it is none."""
     if content and content[0] < _FIRST_OF_A_LIST:
         return _decode_of_before(content)
     packed = _decode(content)
-    return _row(packed, 0, (), packed.seal)
+    return _read_row(packed, 0, (), packed.seal).whole()
 
 
 def packed_page(page: Page) -> PackedPage:
@@ -132,11 +196,11 @@ def page_of(packed: PackedPage) -> Page:
     seals = packed.seals
     if seals and len(seals) != SEAL_BYTES * len(packed.rows):
         raise msgspec.ValidationError("a page has one seal for each of its rows, or none")
-    rows, own = rows_of(packed.rows, packed.tags, seals), _own_of(packed)
+    rows, own = _read_rows(packed.rows, packed.tags, seals), _own_of(packed)
     return Page(
         packed.cursor,
         packed.tags,
-        rows,
+        Rows(rows),
         packed.evicted,
         packed.more,
         packed.remaining,
@@ -158,13 +222,18 @@ def _own_of(packed: PackedPage) -> list[Own]:
     return own
 
 
-def rows_of(packed: Iterable[PackedRow], page_tags: Sequence[str], seals: bytes = b"") -> list[Row]:
-    """Return the rows of a page for a subject with `page_tags`; `seals` are theirs where they are apart."""
-    rows: list[Row] = []
+def rows_of(packed: Iterable[PackedRow], page_tags: Sequence[str]) -> list[Row]:
+    """Return rows that travel outside a page, for a subject with `page_tags`."""
+    return [one.whole() for one in _read_rows(packed, page_tags)]
+
+
+def _read_rows(packed: Iterable[PackedRow], page_tags: Sequence[str], seals: bytes = b"") -> list[ReadRow]:
+    rows: list[ReadRow] = []
     seq = 0
     for number, one in enumerate(packed):
         start = number * SEAL_BYTES
-        rows.append(_row(one, seq, page_tags, seals[start : start + SEAL_BYTES] if seals else one.seal))
+        seal = seals[start : start + SEAL_BYTES] if seals else one.seal
+        rows.append(_read_row(one, seq, page_tags, seal))
         seq += one.step
     return rows
 
@@ -182,14 +251,15 @@ def encoded_row(seq: int, entity: Entity, tags: Sequence[str], seal: bytes) -> R
     return row
 
 
-def _row(packed: PackedRow, former_seq: int, page_tags: Sequence[str], seal: bytes) -> Row:
-    row = Row(
+def _read_row(packed: PackedRow, former_seq: int, page_tags: Sequence[str], seal: bytes) -> ReadRow:
+    read = read_state(packed.state)
+    return ReadRow(
         former_seq + packed.step,
-        decode_state(packed.state),
+        id_of(read),
+        read,
+        packed.state,
         page_tags if packed.tags is None else packed.tags or (),
         packed.orphans or (),
         packed.suggestions,
         seal,
     )
-    row.__dict__[_STATE] = packed.state
-    return row

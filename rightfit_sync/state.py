@@ -38,7 +38,7 @@ class _Group(msgspec.Struct, frozen=True, array_like=True, gc=False):
     values: Mapping[str, Value]
 
 
-class _State(
+class State(
     msgspec.Struct,
     frozen=True,
     omit_defaults=True,
@@ -54,6 +54,11 @@ class _State(
         "absent": "x",
     },
 ):
+    """A state that has been read: the parts of an entity, which is not put together yet.
+
+    `entity_id` is as it stands in the encoding (see `id_of`).
+    """
+
     kind: str
     entity_id: object
     version_vector: Mapping[str, int]
@@ -65,7 +70,7 @@ class _State(
 
 
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
-_decode = msgspec.msgpack.Decoder(_State).decode
+_decode = msgspec.msgpack.Decoder(State).decode
 _decode_of_before = msgspec.msgpack.Decoder(Entity).decode
 
 
@@ -88,7 +93,7 @@ def encode_state(entity: Entity) -> bytes:
         values[path] = sibling.value
     vector = entity.version_vector
     return _encode(
-        _State(
+        State(
             entity.kind,
             _short(entity.entity_id),
             vector,
@@ -112,24 +117,59 @@ def _group(dot: WrittenDot, values: Mapping[str, Value], vector: Mapping[str, in
 
 def decode_state(state: bytes) -> Entity:
     """Return the entity that `state` encodes; raises `msgspec.MsgspecError` where it is none."""
+    read = read_state(state)
+    return entity_of(read, id_of(read))
+
+
+def read_state(state: bytes) -> State:
+    """Return the parts of the entity that `state` encodes; raises `msgspec.MsgspecError` where it is none.
+
+    An id that is none is found by `id_of`.
+    """
     if state[1:6] == _KEY_OF_BEFORE:
-        return _decode_of_before(state)
+        entity = _decode_of_before(state)
+        vector, fields = entity.version_vector, entity.fields
+        return State(
+            entity.kind, entity.entity_id, vector, (), fields, entity.life, entity.aliases, entity.absent
+        )
     read = _decode(state)
+    for group in read.settled:
+        if isinstance(group.device, int) and not 0 <= group.device < len(read.version_vector):
+            raise msgspec.ValidationError("a dot of a device that the version vector does not name")
+    return read
+
+
+def entity_of(read: State, entity_id: str) -> Entity:
+    """Return the entity that `read` are the parts of."""
     vector = read.version_vector
     names = sorted(vector)
     fields: dict[str, Sequence[Sibling]] = {}
     for group in read.settled:
         device_id, counter = group.device, group.behind
         if isinstance(device_id, int):
-            if not 0 <= device_id < len(names):
-                raise msgspec.ValidationError("a dot of a device that the version vector does not name")
             device_id = names[device_id]
             counter = vector[device_id] - counter
         dots = [WrittenDot(device_id, counter, group.written_at)]
         for path, value in group.values.items():
             fields[path] = [Sibling(value, dots)]
     fields.update(read.fields)
-    return Entity(read.kind, _id(read.entity_id), vector, fields, read.life, read.aliases, read.absent)
+    return Entity(read.kind, entity_id, vector, fields, read.life, read.aliases, read.absent)
+
+
+def undisputed(read: State) -> Mapping[str, Value] | None:
+    """Return the value at each path of an entity that has one at each, and was never deleted; None for any other."""
+    if read.life:
+        return None
+    if len(read.settled) == 1 and not read.fields:
+        return read.settled[0].values
+    values: dict[str, Value] = {}
+    for group in read.settled:
+        values.update(group.values)
+    for path, siblings in read.fields.items():
+        if len(siblings) != 1:
+            return None
+        values[path] = siblings[0].value
+    return values
 
 
 def state_of_before(entity: Entity) -> bytes:
@@ -148,11 +188,13 @@ def _short(entity_id: str) -> str | bytes:
     return entity_id
 
 
-def _id(short: object) -> str:
-    if isinstance(short, str):
-        return short
+def id_of(read: State) -> str:
+    """Return the entity's id in full; raises `msgspec.ValidationError` where it is none."""
+    short = read.entity_id
     if isinstance(short, bytes) and len(short) == _UUID_BYTES:
         return _long(short)
+    if isinstance(short, str):
+        return short
     raise msgspec.ValidationError("an entity's id is a text, or the 16 bytes of a UUID")
 
 

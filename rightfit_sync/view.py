@@ -39,11 +39,23 @@ def view(entity: Entity, schema: Schema) -> dict[str, Value]:
 
 def values(entity: Entity, kind: KindSpec) -> dict[str, Value]:
     """Return what `view` returns, for a deleted entity too: what a restore would bring back."""
+    return assemble(shown_values(entity), kind)
+
+
+def shown_values(entity: Entity) -> dict[str, Value]:
+    """Return the value that is shown at each path."""
+    return {
+        path: siblings[0].value if len(siblings) == 1 else shown(siblings).value
+        for path, siblings in entity.fields.items()
+    }
+
+
+def assemble(by_path: Mapping[str, Value], kind: KindSpec) -> dict[str, Value]:
+    """Return `{field: value}` of the values shown `by_path`; each container and group by its paths alone."""
     assembled: dict[str, Value] = {}
     families: dict[str, dict[str, Value]] = {}
     declared = kind.fields
-    for path, siblings in entity.fields.items():
-        value = siblings[0].value if len(siblings) == 1 else shown(siblings).value
+    for path, value in by_path.items():
         if path in declared:
             assembled[path] = value
         elif "/" in path:

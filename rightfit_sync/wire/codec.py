@@ -13,7 +13,9 @@ from typing import Final, TypeVar, cast
 import msgspec
 
 from rightfit_sync.errors import RemoteError
+from rightfit_sync.feed import Row
 from rightfit_sync.limits import DEPTH_MAX, INTEGER_MAX, PUSH_BYTES_MAX
+from rightfit_sync.packing import Rows
 from rightfit_sync.wire.packed import PACKED, packed, unpacked
 
 MSGPACK: Final = "application/msgpack"
@@ -25,8 +27,14 @@ _T = TypeVar("_T")
 def encode(message: msgspec.Struct, content_type: str = MSGPACK) -> bytes:
     """Return the bytes of `message`, packed or not."""
     if content_type == JSON:
-        return msgspec.json.encode(unpacked(message))
+        return msgspec.json.encode(unpacked(message), enc_hook=_written_out)
     return msgspec.msgpack.encode(packed(message))
+
+
+def _written_out(value: object) -> list[Row]:
+    if isinstance(value, Rows):
+        return value.whole
+    raise TypeError(f"a message holds no {type(value).__name__}")
 
 
 def decode(body: bytes, content_type: str, message_type: type[_T]) -> _T:

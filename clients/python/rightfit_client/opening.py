@@ -27,6 +27,7 @@ from rightfit_client.layout import check_precious, is_laid_out, lay_out, renew
 from rightfit_client.left_log import LeftLog, put_back
 from rightfit_client.limits import KEYS_PER_CHUNK
 from rightfit_client.lock import FileLock
+from rightfit_client.pulling import PullingCore
 from rightfit_client.sqlite import sqlite3
 from rightfit_client.store import SqliteStore
 from rightfit_client.tables import ViewTable, migrate, view_tables
@@ -34,7 +35,6 @@ from rightfit_client.unit_of_work import UnitOfWork
 from rightfit_client.view_writer import ViewWriter
 from rightfit_sync.outbox import Entry
 from rightfit_sync.records import Change, encoded
-from rightfit_sync.replica import ReplicaCore
 from rightfit_sync.schema.spec import Schema
 from rightfit_sync.store import ReplicaState
 
@@ -68,7 +68,7 @@ class OpenFile:
         self.store = SqliteStore(
             self.unit, ViewWriter(connection, schema, self.tables), is_shared=lock is None
         )
-        self.core = ReplicaCore(self.store, schema, lambda: str(uuid4()))
+        self.core = PullingCore(self.store, schema, lambda: str(uuid4()))
         self.markers: Path | None = None
         self._lock = lock
 

@@ -8,7 +8,7 @@ What is read is held to its checksum: `StorageError("corrupt")` where it is not 
 mark says otherwise than its content whether it is pending is damaged too.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 from zlib import crc32
@@ -26,7 +26,7 @@ from rightfit_sync.causality.dot import Dot
 from rightfit_sync.conflicts import Conflict
 from rightfit_sync.feed import Row
 from rightfit_sync.outbox import Entry, Shown
-from rightfit_sync.packing import decode_row, encode_row
+from rightfit_sync.packing import ReadRow, decode_row, encode_read_row, encode_row
 from rightfit_sync.store import Key, Rejected, ReplicaState
 
 _ENTRIES_AT_FIRST = 8
@@ -53,12 +53,14 @@ def _by_key(columns: str, table: str, order: str = "") -> _ByKey:
 
 
 _TRUNKS = _by_key("t.row, t.crc", "rightfit_trunk")
+_NUMBERS = _by_key("t.kind, t.entity_id, t.seq", "rightfit_trunk")
 _ENTRIES = _by_key("t.entry, t.crc, t.position", "rightfit_outbox", " ORDER BY t.position")
 _LOST = _by_key("t.kind, t.entity_id, t.device_id, t.counter", "rightfit_lost")
 
 _PUT_TRUNK = """INSERT INTO rightfit_trunk (kind, entity_id, seq, tags, row, crc)
     VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (kind, entity_id) DO UPDATE SET
     seq = excluded.seq, tags = excluded.tags, row = excluded.row, crc = excluded.crc"""
+_PUT_NEWER = f"{_PUT_TRUNK} WHERE excluded.seq >= rightfit_trunk.seq"
 _PUT_REJECTED = """INSERT INTO rightfit_rejected (device_id, counter, rejected, crc) VALUES (?, ?, ?, ?)
     ON CONFLICT (device_id, counter) DO UPDATE SET rejected = excluded.rejected, crc = excluded.crc"""
 _PENDING = """SELECT entry, crc, position FROM rightfit_outbox WHERE position > ? AND pending
@@ -197,6 +199,35 @@ class SqliteStore:
             self._connection.executemany(_PUT_TRUNK, columns)
             self._rows.update(taken)
 
+    def has_no_edits(self) -> bool:
+        """Whether nothing but the trunk has a say in what is shown: no edit waits or was lost, nothing is put off."""
+        return not self._unwritten and self._is_empty("rightfit_outbox") and not self._may_have_lost()
+
+    def put_plain(self, rows: Sequence[ReadRow], columns: Mapping[str, list[list[Column]]]) -> set[Key]:
+        """Insert rows of the trunk, or replace older ones, and show them as these `columns`, by kind, say.
+
+        Return whose view may have changed. It must be known that each of them is shown so, without a conflict.
+        """
+        with self.transaction():
+            cursor = self._connection.executemany(_PUT_NEWER, _trunk_columns(rows))
+            newer = {(row.read.kind, row.entity_id) for row in rows}
+            if cursor.rowcount != len(rows):
+                newer -= self._not_taken(rows, newer)
+                columns = {
+                    kind: [row for row in found if (kind, row[0]) in newer] for kind, found in columns.items()
+                }
+            self._rows.clear()
+            self.unit.changed.update(columns)
+            self.unit.open_guard()
+            self.views.write_columns(columns)
+            return newer
+
+    def _not_taken(self, rows: Iterable[ReadRow], keys: Collection[Key]) -> set[Key]:
+        """Return the keys of rows that are older than what the trunk has."""
+        found = self._keyed(_NUMBERS, keys)
+        held = {(str(kind), str(entity_id)): int(seq or 0) for kind, entity_id, seq in found}
+        return {key for row in rows if row.seq < held[key := (row.read.kind, row.entity_id)]}
+
     def drop_trunks(self, keys: Collection[Key]) -> None:
         """Remove trunk rows."""
         with self.transaction():
@@ -308,13 +339,16 @@ class SqliteStore:
     def lost(self, keys: Collection[Key]) -> Mapping[Key, frozenset[Dot]]:
         """Return the rejected and void dots of those `keys` that have some. They are kept for ever."""
         found: dict[Key, set[Dot]] = {}
-        if self._has_lost is None and not self._is_shared:
-            self._has_lost = not self._is_empty("rightfit_lost")
-        if self._has_lost is False:
+        if not self._may_have_lost():
             return {}
         for kind, entity_id, device_id, counter in self._keyed(_LOST, keys):
             found.setdefault((str(kind), str(entity_id)), set()).add(Dot(str(device_id), int(counter or 0)))
         return {key: frozenset(dots) for key, dots in found.items()}
+
+    def _may_have_lost(self) -> bool:
+        if self._has_lost is None and not self._is_shared:
+            self._has_lost = not self._is_empty("rightfit_lost")
+        return self._has_lost is not False
 
     def put_lost(self, key: Key, dot: Dot) -> None:
         """Remember a rejected or void dot."""
@@ -383,6 +417,17 @@ class SqliteStore:
 
     def _read_conflicts(self, rows: Iterable[Sequence[Column]]) -> list[Conflict]:
         return [msgspec.msgpack.decode(blob, type=Conflict) for (blob,) in rows if isinstance(blob, bytes)]
+
+
+def _trunk_columns(rows: Iterable[ReadRow]) -> Iterator[tuple[Column, ...]]:
+    """Yield the columns of rows of the trunk; most of them have the very tags of the one before."""
+    tags: Sequence[str] = ()
+    as_text = as_json(tags)
+    for row in rows:
+        if row.tags is not tags:
+            tags, as_text = row.tags, as_json(row.tags)
+        blob = encode_read_row(row)
+        yield row.read.kind, row.entity_id, row.seq, as_text, blob, crc32(blob)
 
 
 def _genuine(blob: Column, crc: Column) -> bytes:

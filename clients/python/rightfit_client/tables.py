@@ -23,9 +23,12 @@ from rightfit_sync.errors import SchemaError
 from rightfit_sync.records import Entity
 from rightfit_sync.schema.spec import CONTAINERS, KindSpec, Schema
 from rightfit_sync.values import Value
-from rightfit_sync.view import shown, values
+from rightfit_sync.view import assemble, shown_values
 
 KEY = "entity_id"
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+"""Types of values that are columns as they are."""
+
 _GUARDED = {
     "INSERT": "replica.insert({kind!r}, ...)",
     "UPDATE": "replica.update({kind!r}, entity_id, ...)",
@@ -40,14 +43,17 @@ class ViewTable:
         self.name = kind_name
         self.kind = kind
         self.types = {KEY: "TEXT", **{name: column_type(spec) for name, spec in kind.fields.items()}}
-        self._empties: list[Column] = [empty_column(spec) for spec in kind.fields.values()]
-        places = {
-            name: (number, to_column(spec)) for number, (name, spec) in enumerate(kind.fields.items(), 1)
-        }
+        empties = {name: empty_column(spec) for name, spec in kind.fields.items()}
+        self._names = list(kind.fields)
         apart = {name for name, spec in kind.fields.items() if spec.merge in CONTAINERS}
         apart.update(member for group in kind.groups.values() for member in group.members)
-        self._places = {name: place for name, place in places.items() if name not in apart}
-        self._assembled = {name: place for name, place in places.items() if name in apart}
+        self._plain = frozenset(self._names) - apart
+        converts = {
+            name: (number, to_column(spec)) for number, (name, spec) in enumerate(kind.fields.items(), 1)
+        }
+        self._converts = [converts[name] for name in self._names if name not in apart]
+        self._are_plain = all(convert is plain_column for _, convert in self._converts)
+        self._assembled = {name: (*converts[name], empties[name]) for name in self._names if name in apart}
         self._from_columns = {name: from_column(spec) for name, spec in kind.fields.items()}
         table, columns = quoted(kind_name), [quoted(name) for name in self.types]
         updates = ", ".join(f"{one} = excluded.{one}" for one in columns[1:])
@@ -60,29 +66,28 @@ class ViewTable:
 
     def row(self, entity: Entity) -> list[Column]:
         """Return the columns of a living entity."""
-        row = [entity.entity_id, *self._empties]
-        is_plain = True
-        for path, siblings in entity.fields.items():
-            place = self._places.get(path)
-            if place is None:
-                is_plain = False
-                continue
-            value = siblings[0].value if len(siblings) == 1 else shown(siblings).value
-            number, convert = place
-            if type(value) is str and convert is plain_column:
-                row[number] = value
-            elif value is not None:
-                row[number] = convert(value)
-        if not is_plain:
-            self._put_assembled(row, values(entity, self.kind))
+        return self.columns(entity.entity_id, shown_values(entity))
+
+    def columns(self, entity_id: str, by_path: Mapping[str, Value]) -> list[Column]:
+        """Return the columns of a living entity that shows these values.
+
+        Most values are columns as they are, and are looked at one by one only where a type says that one is not.
+        """
+        row: list[Column] = [entity_id, *map(by_path.get, self._names)]  # type: ignore[list-item]
+        if not (self._are_plain and _SCALARS.issuperset(map(type, row))):
+            for number, convert in self._converts:
+                row[number] = convert(row[number])
+        if self._assembled:
+            self._put_assembled(row, by_path)
         return row
 
-    def _put_assembled(self, row: list[Column], assembled: Mapping[str, Value]) -> None:
-        """Put containers and members of groups into `row`."""
-        for name, (number, convert) in self._assembled.items():
+    def _put_assembled(self, row: list[Column], by_path: Mapping[str, Value]) -> None:
+        """Put containers and members of groups into `row`; of `by_path`, plain fields have no part in them."""
+        parts = {path: by_path[path] for path in by_path if path not in self._plain}
+        assembled = assemble(parts, self.kind) if parts else parts
+        for name, (number, convert, empty) in self._assembled.items():
             value = assembled.get(name)
-            if value is not None:
-                row[number] = convert(value)
+            row[number] = empty if value is None else convert(value)
 
     def read(self, row: RawRow) -> dict[str, object]:
         """Return what `select` gave, as Python's types."""

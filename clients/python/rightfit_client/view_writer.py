@@ -41,6 +41,14 @@ class ViewWriter:
                 self._write_kind(self.tables[kind], entities)
         self._write_conflicts(views, trunks)
 
+    def write_columns(self, columns: Mapping[str, Sequence[Sequence[Column]]]) -> None:
+        """Bring up to date what is in no conflict for certain: by kind, the columns of living entities."""
+        has_conflicts = self._may_have_conflicts()
+        for kind, rows in columns.items():
+            self._connection.executemany(self.tables[kind].upsert, rows)
+            if has_conflicts:
+                self._connection.executemany(_FORGET, [(kind, row[0]) for row in rows])
+
     def _write_kind(self, table: ViewTable, entities: Iterable[tuple[str, Shown]]) -> None:
         present: list[Sequence[Column]] = []
         absent: list[tuple[str]] = []
@@ -56,10 +64,7 @@ class ViewWriter:
             self._connection.executemany(table.delete, absent)
 
     def _write_conflicts(self, views: Mapping[Key, Shown], trunks: Mapping[Key, Row]) -> None:
-        if self._has_conflicts is None:
-            sql = "SELECT EXISTS (SELECT 1 FROM rightfit_conflict)"
-            self._has_conflicts = bool(self._connection.execute(sql).fetchone()[0])
-        if self._has_conflicts:
+        if self._may_have_conflicts():
             self._connection.executemany(_FORGET, list(views))
         found = [
             (*key, one.conflict_id, one.path, one.reason, msgspec.msgpack.encode(one))
@@ -69,6 +74,12 @@ class ViewWriter:
         if found:
             self._has_conflicts = True
             self._connection.executemany(_REMEMBER, found)
+
+    def _may_have_conflicts(self) -> bool:
+        if self._has_conflicts is None:
+            sql = "SELECT EXISTS (SELECT 1 FROM rightfit_conflict)"
+            self._has_conflicts = bool(self._connection.execute(sql).fetchone()[0])
+        return self._has_conflicts
 
     def conflicts(self, shown: Shown, row: Row | None) -> Collection[Conflict]:
         """Return the open conflicts of one entity; `row` is its trunk."""
