@@ -5,7 +5,7 @@ possible (what refers to a record that is deleted, and so on along cascades); wh
 names it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from rightfit_server.ingest.shape import storable_dots, storable_keys
 from rightfit_server.ports.storage import IngestTransaction, Pusher, StoredEntity
@@ -31,8 +31,8 @@ class Loaded:
         self._looked_for: set[Key] = set()
         # An edit of a record that was collected is answered like one of a record that never was.
         self._born = {(one.change.kind, one.change.entity_id) for one in push if one.change.op == "create"}
-        self._receipts: dict[Dot, Receipt] = {}
-        self._aliases: dict[Alias, Receipt] = {}
+        self._receipts: Mapping[Dot, Receipt] = {}
+        self._aliases: Mapping[Alias, Receipt] = {}
         self._pasts: dict[Key, Past] = {}
         self._referrers: dict[Key, list[Key]] = {}
         self._referred = {one.kind for kind in schema.kinds.values() for one in kind.references.values()}
@@ -42,10 +42,11 @@ class Loaded:
     async def begin(self) -> None:
         """Load what the push names."""
         keys, dots = wanted(self._push, self._pusher.device, self._schema)
-        self._receipts, self._aliases = await self._transaction.receipts(
-            self._pusher.device, storable_dots(dots), said(self._push)
+        storable = self._fresh(keys)
+        self._receipts, self._aliases, stored = await self._transaction.named(
+            self._pusher.device, storable_dots(dots), said(self._push), storable
         )
-        await self._load(keys)
+        await self._take_in(storable, stored)
         restored = [
             (one.change.kind, one.change.entity_id) for one in self._push if one.change.op == "restore"
         ]
@@ -77,12 +78,19 @@ class Loaded:
         await self._load_referrers(need.referrers)
 
     async def _load(self, keys: Collection[Key]) -> None:
+        storable = self._fresh(keys)
+        if storable:
+            await self._take_in(storable, await self._transaction.lock(storable))
+
+    def _fresh(self, keys: Collection[Key]) -> Sequence[Key]:
+        """Return those of `keys` that are still to be looked for, and may be there."""
         fresh = [key for key in keys if key not in self._looked_for]
         self._looked_for.update(fresh)
-        storable = storable_keys(fresh)
-        if storable:
-            self.stored.update(await self._transaction.lock(storable))
-        born = [key for key in storable if key in self._born and key not in self.stored]
+        return storable_keys(fresh)
+
+    async def _take_in(self, asked: Sequence[Key], found: Mapping[Key, StoredEntity]) -> None:
+        self.stored.update(found)
+        born = [key for key in asked if key in self._born and key not in self.stored]
         if born and self._pusher.viewer.position.purge_horizon:
             self.collected |= await self._transaction.collected(born)
 

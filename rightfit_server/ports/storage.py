@@ -10,7 +10,7 @@ is done again.
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -217,8 +217,16 @@ class Chains(Protocol):
         """Return the chain hashes of those commits that there are, by their number."""
 
 
+class Named(NamedTuple):
+    """What a push names: receipts by their dot and by a former name of the change, and entities, locked."""
+
+    receipts: Mapping[Dot, Receipt]
+    aliases: Mapping[Alias, Receipt]
+    stored: Mapping[Key, StoredEntity]
+
+
 class IngestTransaction(Chains, Protocol):
-    """What a push reads and writes."""
+    """What a push reads and writes; it begins with `pusher` or `viewer`."""
 
     async def pusher(self, identity: Identity) -> Pusher:
         """Lock the replica and return the device; raises `UnknownDeviceError` for one that may not speak."""
@@ -226,10 +234,10 @@ class IngestTransaction(Chains, Protocol):
     async def viewer(self, identity: Identity) -> Viewer:
         """Return what the caller may see; raises `UnknownDeviceError` for a device that may not speak."""
 
-    async def receipts(
-        self, device: Device, dots: Collection[Dot], said: Collection[Dot]
-    ) -> tuple[dict[Dot, Receipt], dict[Alias, Receipt]]:
-        """Return the receipts of `dots`, and by former name those of accepted changes.
+    async def named(
+        self, device: Device, dots: Collection[Dot], said: Collection[Dot], keys: Collection[Key]
+    ) -> Named:
+        """Return the receipts of `dots`, and by former name those of accepted changes; `lock` those of `keys`.
 
         Of dots that are not `said`, only named, those that tell more than that the change went into its entity.
         """
@@ -260,7 +268,7 @@ class IngestTransaction(Chains, Protocol):
         """
 
     async def commit(self, plan: CommitPlan) -> int:
-        """Write all of `plan` and return the number of the commit."""
+        """Write all of `plan` and return the number of the commit; it is durable once the transaction has ended."""
 
 
 class FeedRow(msgspec.Struct, frozen=True):

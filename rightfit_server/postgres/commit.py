@@ -3,13 +3,14 @@
 And held until the commit.
 
 So sequence numbers become visible in their order, and a reader of "everything after n" misses nothing.
-All writes travel in one pipeline, each kind of row as one statement (see `bulk`).
+All writes travel in the push's pipeline, each kind of row as one statement (see `bulk`).
 """
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from msgspec import UNSET
+from psycopg import AsyncPipeline
 
 from rightfit_server.ingest.shape import is_storable
 from rightfit_server.ports.storage import (
@@ -20,6 +21,7 @@ from rightfit_server.ports.storage import (
     EntityWrite,
 )
 from rightfit_server.postgres.bulk import arrays, composed, text_array, unnested
+from rightfit_server.postgres.pipeline import answered
 from rightfit_server.postgres.pool import Connection
 from rightfit_server.postgres.rows import as_name, encode_change, encode_json
 from rightfit_sync.causality.dot import is_authority
@@ -27,15 +29,10 @@ from rightfit_sync.digests import canonical_state, place
 from rightfit_sync.feed import chained
 from rightfit_sync.ingest.snapshot import Key, Recorded
 
-# Where the push used numbers of the authority's own device, nobody else may have used them meanwhile.
-_COUNT = """
-    UPDATE app.tenants
-    SET head = head + %(rows)s, authority_counter = greatest(authority_counter, %(spent)s)
-    WHERE tenant_id = %(tenant_id)s AND epoch = %(epoch)s
-        AND (%(spent)s = %(known)s OR authority_counter = %(known)s)
-    RETURNING head, chain
-"""
-_CHAIN = "UPDATE app.tenants SET chain = %s WHERE tenant_id = %s"
+_COUNT = (
+    "SELECT head, chain, authority_counter, epoch FROM app.tenants WHERE tenant_id = %s FOR NO KEY UPDATE"
+)
+_MOVE_ON = "UPDATE app.tenants SET head = %s, chain = %s, authority_counter = %s WHERE tenant_id = %s"
 _COMMIT = "INSERT INTO app.commits (tenant_id, seq, chain, device_id) VALUES (%s, %s, %s, %s)"
 _DEVICE = "UPDATE app.devices SET counter = %s, last_seen_at = now() WHERE tenant_id = %s AND device_id = %s"
 _ENTITY_TYPES = "bigint bytea jsonb jsonb text text jsonb text jsonb bigint text text text text text"
@@ -151,30 +148,21 @@ _EFFECT = composed(
 )
 
 
-async def write_commit(connection: Connection, tenant_id: str, plan: CommitPlan) -> int:
-    """Write all of `plan` and return the number of the commit; raises `ContentionError`."""
+async def write_commit(
+    connection: Connection, pipeline: AsyncPipeline, tenant_id: str, plan: CommitPlan
+) -> int:
+    """Send all of `plan` down `pipeline` and return the number of the commit; raises `ContentionError`.
+
+    Whether it could be written is told at the pipeline's end.
+    """
+    former, chain, counter = await _count(connection, pipeline, tenant_id, plan)
     keys = [_key(write) for write in plan.entities] + [write.key for write in plan.audiences]
-    rows = max(1, len(keys))
-    counted = await connection.execute(
-        _COUNT,
-        {
-            "rows": rows,
-            "spent": plan.authority_counter,
-            "known": plan.position.authority_counter,
-            "tenant_id": tenant_id,
-            "epoch": plan.position.epoch,
-        },
-    )
-    found = await counted.fetchone()
-    if found is None:
-        raise ContentionError("the authority's own counter, or its epoch, has moved on")
-    head, chain = found
-    writing = _Writing(tenant_id, plan, head)
     digests = [write.digest for write in plan.entities] + [write.digest for write in plan.audiences]
-    rows_said = [(*key, digest) for key, digest in zip(keys, digests, strict=True)]
-    chain = chained(chain, head, rows_said)
-    async with connection.pipeline(), connection.cursor() as cursor:
-        await cursor.execute(_CHAIN, (chain, tenant_id))
+    head = former + max(1, len(keys))
+    chain = chained(chain, head, [(*key, digest) for key, digest in zip(keys, digests, strict=True)])
+    writing = _Writing(tenant_id, plan, head)
+    async with connection.cursor() as cursor:
+        await cursor.execute(_MOVE_ON, (head, chain, max(counter, plan.authority_counter), tenant_id))
         await cursor.execute(_COMMIT, (tenant_id, head, chain, plan.device.device_id))
         if not is_authority(plan.device.device_id):
             await cursor.execute(_DEVICE, (plan.device_counter, tenant_id, plan.device.device_id))
@@ -183,10 +171,28 @@ async def write_commit(connection: Connection, tenant_id: str, plan: CommitPlan)
         ]
         if changed_references:
             await cursor.execute(_FORGET_REFERENCES, arrays("text text", changed_references))
-        for one in writing.statements(head - rows + 1):
+        for one in writing.statements(former + 1):
             if one.rows:
                 await cursor.execute(one.sql, (*one.before, *arrays(one.types, one.rows)))
-    return int(head)
+    return head
+
+
+async def _count(
+    connection: Connection, pipeline: AsyncPipeline, tenant_id: str, plan: CommitPlan
+) -> tuple[int, str, int]:
+    """Take the tenant's row; return the newest commit, its chain hash, and the authority's counter.
+
+    Raises `ContentionError` where the push used numbers of the authority's own device, and somebody else has, too.
+    """
+    counted = await connection.execute(_COUNT, (tenant_id,))
+    await answered(connection, pipeline)
+    row = await counted.fetchone()
+    known = plan.position
+    head, chain, counter, epoch = row or (0, "", 0, "")
+    is_free = known.authority_counter in (counter, plan.authority_counter)
+    if epoch != known.epoch or not is_free:
+        raise ContentionError("the authority's own counter, or its epoch, has moved on")
+    return int(head), str(chain), int(counter)
 
 
 def _key(write: EntityWrite) -> Key:

@@ -5,7 +5,7 @@ nothing is left on the connection when it goes back to the pool. What reads does
 (repeatable read, read only).
 
 What is known beforehand travels as one pipeline, which PostgreSQL takes for one transaction until its end: one
-round trip in place of four.
+round trip in place of four. A push is one pipeline from `BEGIN` to `COMMIT`, which waits where it must know something.
 """
 
 from collections.abc import AsyncIterator
@@ -29,10 +29,9 @@ from rightfit_server.postgres.feed_store import PostgresFeed, ask_rows_after, ro
 from rightfit_server.postgres.ingest_store import PostgresIngest
 from rightfit_server.postgres.pool import Connection, Pool, check_role
 from rightfit_server.postgres.records_store import PostgresRecords
-from rightfit_server.postgres.viewer import ask_chains, ask_viewer, viewer_found
+from rightfit_server.postgres.viewer import SET_TENANT, ask_chains, ask_viewer, viewer_found
 
 _TENANT = "; SELECT set_config('app.tenant_id', {}, true)"
-_TENANT_OF_PIPELINE = "SELECT set_config('app.tenant_id', %s, true)"
 _BEGIN = sql.SQL("BEGIN" + _TENANT)
 _BEGIN_MOMENT = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 _BEGIN_READING = sql.SQL(_BEGIN_MOMENT + _TENANT)
@@ -74,8 +73,10 @@ class PostgresStorage:
     async def ingest(self, tenant_id: str) -> AsyncIterator[PostgresIngest]:
         """Open a transaction that writes; raises `ContentionError` where another was quicker."""
         try:
-            async with self._transaction(tenant_id, is_reading=False) as connection:
-                yield PostgresIngest(connection, tenant_id)
+            async with self._connection() as connection, connection.pipeline() as pipeline:
+                yield PostgresIngest(connection, pipeline, tenant_id)
+                # It travels with what is written. Where that fails, PostgreSQL passes over all that stands behind it.
+                await connection.execute("COMMIT")
         except errors.UniqueViolation as taken:
             if taken.diag.table_name != "entities":
                 raise
@@ -143,14 +144,20 @@ class PostgresStorage:
 
     @asynccontextmanager
     async def _transaction(self, tenant_id: str, *, is_reading: bool) -> AsyncIterator[Connection]:
-        async with _translated(), self._pool.connection() as connection:
-            await self._check(connection)
+        async with self._connection() as connection:
             begin = _BEGIN_READING if is_reading else _BEGIN
             # Two statements, one round trip; such a text cannot be prepared.
             await connection.execute(begin.format(sql.Literal(tenant_id)), prepare=False)
+            yield connection
+            await connection.execute("COMMIT")
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        """Give a connection for one transaction, and roll back what breaks off."""
+        async with _translated(), self._pool.connection() as connection:
+            await self._check(connection)
             try:
                 yield connection
-                await connection.execute("COMMIT")
             except BaseException:
                 if connection.info.transaction_status in _IN_TRANSACTION:
                     # Not `execute("ROLLBACK")`: this one always forgets what psycopg believes to be prepared, and a
@@ -169,7 +176,7 @@ async def _at_once(connection: Connection, tenant_id: str, *, is_moment: bool = 
         async with connection.pipeline():
             if is_moment:
                 await connection.execute(_BEGIN_MOMENT)
-            await connection.execute(_TENANT_OF_PIPELINE, (tenant_id,))
+            await connection.execute(SET_TENANT, (tenant_id,))
             yield
             if is_moment:
                 await connection.execute("COMMIT")

@@ -9,6 +9,9 @@ from rightfit_server.ports.storage import Identity, TagGrant, TenantPosition, Un
 from rightfit_server.postgres.pool import Connection
 from rightfit_sync.ingest.snapshot import Device
 
+SET_TENANT = "SELECT set_config('app.tenant_id', %s, true)"
+"""Sets the tenant of the transaction, inside a pipeline."""
+
 # The id that is written under and the token's own must be alive and of one replica of the subject.
 _VIEWER = """
     SELECT t.epoch, t.head, t.chain, t.authority_counter, t.purge_horizon, t.restored_at IS NOT NULL, s.tags_seq,

@@ -56,18 +56,17 @@ class InjectedError(Exception):
 class RollingBack(PostgresIngest):
     """Fails after everything is written and numbered, or takes its time with the commit."""
 
-    def __init__(self, connection: Connection, tenant_id: str, random: Random) -> None:
-        super().__init__(connection, tenant_id)
+    def __init__(
+        self, connection: Connection, pipeline: psycopg.AsyncPipeline, tenant_id: str, random: Random
+    ) -> None:
+        super().__init__(connection, pipeline, tenant_id)
         self._random = random
 
     async def commit(self, plan: CommitPlan) -> int:
         head = await super().commit(plan)
         chance = self._random.random()
         if chance < FAILED:
-            try:
-                await self._connection.execute("SELECT 1 / 0")
-            except psycopg.errors.DivisionByZero as error:
-                raise InjectedError from error
+            await self._connection.execute("SELECT 1 / 0")
         if chance > 1 - HELD:
             await self._connection.execute("SELECT pg_sleep(%s)", (self._random.random() * 0.02,))
         return head
@@ -80,8 +79,11 @@ class RollingBackStorage(PostgresStorage):
 
     @asynccontextmanager
     async def ingest(self, tenant_id: str) -> AsyncIterator[PostgresIngest]:
-        async with super().ingest(tenant_id) as transaction:
-            yield RollingBack(transaction._connection, tenant_id, self.random)
+        try:
+            async with super().ingest(tenant_id) as transaction:
+                yield RollingBack(transaction._connection, transaction._pipeline, tenant_id, self.random)
+        except psycopg.errors.DivisionByZero as error:
+            raise InjectedError from error
 
 
 class Writer:

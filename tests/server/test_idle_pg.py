@@ -78,13 +78,14 @@ async def idling(world: World, phone: Phone) -> AsyncIterator[None]:
         pytest.raises(UnavailableError),
     ):
         async with world.services.storage.ingest(TENANT) as transaction:
+            await transaction.viewer(phone.identity)
             await transaction.lock([BOILER])
             assert idle_sessions(connection) == 1
             yield
             with anyio.fail_after(BACK_SECONDS_MAX):
                 while idle_sessions(connection):
                     await checkpoint()
-            await transaction.viewer(phone.identity)
+            await transaction.lock([BOILER])
 
 
 async def office_with_boiler(world: World) -> Phone:
