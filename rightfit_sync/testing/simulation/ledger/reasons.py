@@ -47,7 +47,7 @@ class Reasons:
             mates = self._ledger.transactions.get(write.transaction or "", ())
             return any(not one.is_alive and one.code != "transaction_rejected" for one in mates)
         if write.code == "unknown_entity":
-            return self._is_out_of_sight(write) or self._never_was(write.key)
+            return self._is_out_of_sight(write) or self._never_was(write.key) or self._saw_no_birth(write)
         if write.code == "id_taken":
             # A real server tells who makes a record of another's that is out of sight no more than that.
             record = self._ledger.record(write.key)
@@ -77,6 +77,11 @@ class Reasons:
             return True
         creates = [one for one in record.writes if one.op == "create"]
         return not any(one.fate in ("accepted", "duplicate") and not one.was_refused for one in creates)
+
+    def _saw_no_birth(self, write: Write) -> bool:
+        """Whether every create that its author had seen came to nothing; another hand's may have come in since."""
+        seen = self._ledger.record(write.key).these(write.seen)
+        return not any(one.op == "create" and one.is_alive for one in seen)
 
     def _is_out_of_sight(self, write: Write) -> bool:
         return write.key in self._unsighted or write.who in self._unsighted
