@@ -50,6 +50,17 @@ def shown_values(entity: Entity) -> dict[str, Value]:
     }
 
 
+def undisputed_values(entity: Entity) -> dict[str, Value] | None:
+    """Return the value at each path of an entity that has one at each, and was never deleted; None for any other."""
+    if entity.life:
+        return None
+    try:
+        return {path: sibling.value for path, (sibling,) in entity.fields.items()}
+    except ValueError:
+        # A path has several.
+        return None
+
+
 def assemble(by_path: Mapping[str, Value], kind: KindSpec) -> dict[str, Value]:
     """Return `{field: value}` of the values shown `by_path`; each container and group by its paths alone."""
     assembled: dict[str, Value] = {}
@@ -60,7 +71,7 @@ def assemble(by_path: Mapping[str, Value], kind: KindSpec) -> dict[str, Value]:
             assembled[path] = value
         elif "/" in path:
             name, _, rest = path.partition("/")
-            families.setdefault(unescape(name), {})[rest] = value
+            families.setdefault(unescape(name) if "~" in name else name, {})[rest] = value
         elif path in kind.groups and isinstance(value, Mapping):
             assembled.update(cast("Mapping[str, Value]", value))
     for name, family in families.items():
@@ -71,7 +82,7 @@ def assemble(by_path: Mapping[str, Value], kind: KindSpec) -> dict[str, Value]:
 
 def _assemble(spec: FieldSpec, family: Mapping[str, Value]) -> Value:
     if spec.merge == "set":
-        elements = (unescape(rest) for rest in family)
+        elements = [unescape(rest) if "~" in rest else rest for rest in family]
         return _integers(elements) if spec.type == "int" else sorted(elements)
     if spec.merge == "map":
         return {unescape(key): value for key, value in sorted(family.items()) if value is not None}

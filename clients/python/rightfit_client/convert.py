@@ -42,6 +42,8 @@ COLUMN_TYPES: Mapping[str, str] = {
 }
 _PLAIN = frozenset({"str", "int", "float", "enum", "decimal", "date", "datetime"})
 _SCALARS = (str, int, float)
+_AS_THEY_ARE = frozenset({str, int, float, bool, type(None)})
+"""Types that JSON has as well, whatever the field."""
 
 
 def column_type(spec: FieldSpec) -> str:
@@ -149,7 +151,7 @@ def to_value(spec: FieldSpec, given: object) -> Value:
 
 
 def _json_value(given: object) -> Value:
-    if given is None or type(given) in (str, int, float, bool):
+    if type(given) in _AS_THEY_ARE:
         return given
     if isinstance(given, Enum):
         return _json_value(given.value)
@@ -180,7 +182,11 @@ def to_param(given: object) -> Column:
 def wanted_values(kind_name: str, kind: KindSpec, given: Mapping[str, object]) -> dict[str, Value]:
     """Return `{field or path: JSON value}`; raise `LocalError` for a name that the kind does not have."""
     wanted: dict[str, Value] = {}
+    declared = kind.fields
     for name, value in given.items():
+        if type(value) in _AS_THEY_ARE and name in declared:
+            wanted[name] = value
+            continue
         try:
             wanted[name] = to_value(_spec(kind_name, kind, name), value)
         except LocalError as error:

@@ -13,8 +13,6 @@ from msgspec.structs import replace
 
 from rightfit_client.convert import Column
 from rightfit_client.store import SqliteStore
-from rightfit_client.tables import ViewTable
-from rightfit_sync.conflicts import is_surely_without
 from rightfit_sync.feed import Page
 from rightfit_sync.packing import ReadRow, Rows
 from rightfit_sync.replica import ReplicaCore
@@ -27,7 +25,7 @@ class _Sorted(NamedTuple):
     """The rows of a page: those that are plain, their columns by kind, and all others."""
 
     plain: Sequence[ReadRow]
-    columns: Mapping[str, list[list[Column]]]
+    columns: Mapping[str, Sequence[Sequence[Column]]]
     others: Sequence[ReadRow]
 
 
@@ -59,26 +57,17 @@ class PullingCore(ReplicaCore):
         )
 
     def _sorted(self, rows: Sequence[ReadRow]) -> _Sorted:
-        tables = self._file.views.tables
         plain: list[ReadRow] = []
-        columns: dict[str, list[list[Column]]] = {}
+        columns: dict[str, list[Sequence[Column]]] = {}
         others: list[ReadRow] = []
+        plain_columns = self._file.views.plain_columns
         for row in rows:
-            table = tables.get(row.read.kind)
-            row_columns = None if table is None else _columns(row, table)
-            if row_columns is None:
+            kind = row.read.kind
+            by_path = undisputed(row.read)
+            found = None if by_path is None else plain_columns((kind, row.entity_id), by_path, row.orphans)
+            if found is None:
                 others.append(row)
             else:
                 plain.append(row)
-                columns.setdefault(row.read.kind, []).append(row_columns)
+                columns.setdefault(kind, []).append(found)
         return _Sorted(plain, columns, others)
-
-
-def _columns(row: ReadRow, table: ViewTable) -> list[Column] | None:
-    """Return the columns that show a plain row; None of any other."""
-    if row.orphans or row.suggestions:
-        return None
-    by_path = undisputed(row.read)
-    if by_path is None or not is_surely_without(by_path, table.kind):
-        return None
-    return table.columns(row.entity_id, by_path)

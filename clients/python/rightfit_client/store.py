@@ -86,7 +86,13 @@ class SqliteStore:
         self._queues: dict[Key, list[Entry]] = {}
         self._unwritten = Unwritten()
         self._counter_written: int | None = None
+        # Only ever doubted in favour of there being some.
         self._has_lost: bool | None = None
+        self._has_trunks: bool | None = None
+        # Of the transaction that is open: whether the outbox had nothing, once it has been asked, and what came since.
+        self._outbox_was_empty: bool | None = None
+        self._has_asked = False
+        self._put_keys: set[Key] = set()
         self._decode_entry = msgspec.msgpack.Decoder(Entry).decode
         self._encode = msgspec.msgpack.Encoder().encode
         unit.ending = self._write
@@ -102,7 +108,9 @@ class SqliteStore:
 
     def _forget(self, was_committed: bool) -> None:
         if not was_committed:
-            self._state = self._has_lost = None
+            self._state = self._has_lost = self._has_trunks = None
+        self._outbox_was_empty, self._has_asked = None, False
+        self._put_keys.clear()
         self._rows.clear()
         self._read.clear()
         self._queues.clear()
@@ -172,7 +180,8 @@ class SqliteStore:
         """Return the trunk rows of those `keys` that there are."""
         known = self._rows
         unknown = [key for key in keys if key not in known]
-        rows = [decode_row(_genuine(blob, crc)) for blob, crc in self._keyed(_TRUNKS, unknown)]
+        found = self._keyed(_TRUNKS, unknown) if unknown and self._may_have_trunks() else ()
+        rows = [decode_row(_genuine(blob, crc)) for blob, crc in found]
         fetched = {(row.entity.kind, row.entity.entity_id): row for row in rows}
         if not self.unit.is_open:
             return fetched
@@ -187,6 +196,11 @@ class SqliteStore:
         except msgspec.MsgspecError as error:
             raise damaged(f"the tags of a row of the trunk: {error}") from error
 
+    def _may_have_trunks(self) -> bool:
+        if self._has_trunks is None and not self._is_shared:
+            self._has_trunks = not self._is_empty("rightfit_trunk")
+        return self._has_trunks is not False
+
     def put_trunks(self, rows: Iterable[Row]) -> None:
         """Insert or replace trunk rows."""
         with self.transaction():
@@ -197,13 +211,16 @@ class SqliteStore:
                 for (key, row), blob in zip(taken.items(), blobs, strict=True)
             ]
             self._connection.executemany(_PUT_TRUNK, columns)
+            self._has_trunks = None
             self._rows.update(taken)
 
     def has_no_edits(self) -> bool:
         """Whether nothing but the trunk has a say in what is shown: no edit waits or was lost, nothing is put off."""
         return not self._unwritten and self._is_empty("rightfit_outbox") and not self._may_have_lost()
 
-    def put_plain(self, rows: Sequence[ReadRow], columns: Mapping[str, list[list[Column]]]) -> set[Key]:
+    def put_plain(
+        self, rows: Sequence[ReadRow], columns: Mapping[str, Sequence[Sequence[Column]]]
+    ) -> set[Key]:
         """Insert rows of the trunk, or replace older ones, and show them as these `columns`, by kind, say.
 
         Return whose view may have changed. It must be known that each of them is shown so, without a conflict.
@@ -217,6 +234,7 @@ class SqliteStore:
                     kind: [row for row in found if (kind, row[0]) in newer] for kind, found in columns.items()
                 }
             self._rows.clear()
+            self._has_trunks = None
             self.unit.changed.update(columns)
             self.unit.open_guard()
             self.views.write_columns(columns)
@@ -242,7 +260,7 @@ class SqliteStore:
         known, replaced = self._queues, self._unwritten.replaced
         unknown = [key for key in keys if key not in known]
         found: dict[Key, list[Entry]] = {}
-        if len(unknown) == 1 or (unknown and not self._is_empty("rightfit_outbox")):
+        if unknown and self._may_have_entries(unknown):
             for entry in self._read_entries(self._keyed(_ENTRIES, unknown)):
                 found.setdefault((entry.change.kind, entry.change.entity_id), []).append(entry)
         if self.unit.is_open:
@@ -253,6 +271,18 @@ class SqliteStore:
         return {
             key: [replaced.get(entry.change.dot, entry) for entry in queue] for key, queue in found.items()
         }
+
+    def _may_have_entries(self, keys: Collection[Key]) -> bool:
+        """Whether the outbox may have entries of `keys`: where it had none, those that were put there since.
+
+        Whether it has any is worth asking for many keys, or for the second time in a transaction.
+        """
+        if not self.unit.is_open:
+            return len(keys) == 1 or not self._is_empty("rightfit_outbox")
+        if self._outbox_was_empty is None and (self._has_asked or len(keys) > 1):
+            self._outbox_was_empty = self._is_empty("rightfit_outbox")
+        self._has_asked = True
+        return not self._outbox_was_empty or not self._put_keys.isdisjoint(keys)
 
     def _read_entries(self, rows: Iterable[Sequence[Column]]) -> list[Entry]:
         """Return the entries of rows of `entry, crc, position` as the tables have them."""
@@ -318,6 +348,7 @@ class SqliteStore:
             if not is_there:
                 self._queues.clear()
             self._unwritten.put(entry, is_there=is_there)
+            self._put_keys.add((entry.change.kind, entry.change.entity_id))
             self._put_off(is_edit=entry.is_pending)
 
     def _put_off(self, *, is_edit: bool = False) -> None:

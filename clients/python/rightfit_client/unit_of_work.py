@@ -33,14 +33,14 @@ class UnitOfWork:
         self.changed: set[str] = set()
         self.has_grown = False
         self.put_off = 0
-        self._depth = 0
+        self.depth = 0
         self._is_doomed = False
         self._is_guard_open = False
 
     @property
     def is_open(self) -> bool:
         """Whether a transaction is under way."""
-        return self._depth > 0
+        return self.depth > 0
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -52,28 +52,21 @@ class UnitOfWork:
         """Open a transaction, or join the one that is open. Raises `StorageError` where nothing was kept."""
         return _Transaction(self)
 
-    def enter(self) -> tuple[int, int] | None:
-        """Begin a transaction, or join the one that is open; return how much that had written (None: it is new)."""
-        self.lock.acquire()
+    def begin(self) -> None:
+        """Begin a transaction; the lock, which is held, is let go where that fails."""
         try:
-            if self._depth:
-                self._depth += 1
-                return self.connection.total_changes, self.put_off
             self.connection.execute("BEGIN IMMEDIATE")
         except BaseException as error:
             self.lock.release()
             if isinstance(error, sqlite3.Error):
                 raise storage_error(error) from error
             raise
-        self._depth = 1
-        return None
+        self.depth = 1
 
-    def leave_joined(self, before: tuple[int, int], *, has_failed: bool) -> None:
-        """Leave a transaction that another one is around."""
-        self._depth -= 1
-        if has_failed and (self.connection.total_changes, self.put_off) != before:
+    def doom(self, before: tuple[int, int]) -> None:
+        """Keep nothing where a part that has failed had written since `before`."""
+        if (self.connection.total_changes, self.put_off) != before:
             self._is_doomed = True
-        self.lock.release()
 
     def leave(self, *, has_failed: bool) -> None:
         """Commit, or roll back."""
@@ -98,7 +91,7 @@ class UnitOfWork:
 
     def flush(self) -> None:
         """Write what was put off, so that whoever reads the tables themselves sees it."""
-        if self._depth and self.ending is not None:
+        if self.depth and self.ending is not None:
             self.ending()
 
     def _commit(self) -> None:
@@ -116,7 +109,7 @@ class UnitOfWork:
         self._end(was_committed=False)
 
     def _end(self, *, was_committed: bool) -> None:
-        self._depth = 0
+        self.depth = 0
         self._is_doomed = self._is_guard_open = self.has_grown = False
         self.changed.clear()
         if self.ended is not None:
@@ -130,7 +123,10 @@ class UnitOfWork:
 
 
 class _Transaction:
-    """One `with` block; made for each, since a write enters ten of them and generators are slow."""
+    """One `with` block: a new transaction, or a part of the one that is open.
+
+    Made for each, and in as few calls as can be, since a write enters six of them and generators are slow.
+    """
 
     __slots__ = ("_before", "_unit")
 
@@ -139,15 +135,24 @@ class _Transaction:
         self._before: tuple[int, int] | None = None
 
     def __enter__(self) -> None:
-        self._before = self._unit.enter()
+        unit = self._unit
+        unit.lock.acquire()
+        if unit.depth:
+            unit.depth += 1
+            self._before = unit.connection.total_changes, unit.put_off
+        else:
+            unit.begin()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        before = self._before
+        unit, before = self._unit, self._before
         if before is not None:
-            self._unit.leave_joined(before, has_failed=kind is not None)
+            unit.depth -= 1
+            if kind is not None:
+                unit.doom(before)
+            unit.lock.release()
             return
-        self._unit.leave(has_failed=kind is not None)
+        unit.leave(has_failed=kind is not None)
         if isinstance(error, sqlite3.Error):
             raise storage_error(error) from error

@@ -8,12 +8,15 @@ from msgspec.structs import replace
 from rightfit_client.convert import Column
 from rightfit_client.sqlite import sqlite3
 from rightfit_client.tables import ViewTable
-from rightfit_sync.conflicts import Conflict, conflicts
+from rightfit_sync.conflicts import Conflict, conflicts, is_surely_without
 from rightfit_sync.feed import Row
 from rightfit_sync.life import is_deleted
 from rightfit_sync.outbox import Shown
+from rightfit_sync.records import Entity
 from rightfit_sync.schema.spec import Schema
 from rightfit_sync.store import Key
+from rightfit_sync.values import Value
+from rightfit_sync.view import undisputed_values
 
 _FORGET = "DELETE FROM rightfit_conflict WHERE kind = ? AND entity_id = ?"
 _REMEMBER = "INSERT INTO rightfit_conflict VALUES (?, ?, ?, ?, ?, ?)"
@@ -33,15 +36,42 @@ class ViewWriter:
 
     def write(self, views: Mapping[Key, Shown], trunks: Mapping[Key, Row]) -> None:
         """Bring tables and conflicts up to date; `trunks` are the rows of these entities that there are."""
-        by_kind: dict[str, list[tuple[str, Shown]]] = {}
-        for (kind, entity_id), shown in views.items():
-            by_kind.setdefault(kind, []).append((entity_id, shown))
-        for kind, entities in by_kind.items():
+        plain: dict[str, list[Sequence[Column]]] = {}
+        others: dict[str, list[tuple[str, Shown]]] = {}
+        for key, shown in views.items():
+            kind, entity_id = key
+            columns = self._plain_columns(key, shown.entity, trunks.get(key))
+            if columns is None:
+                others.setdefault(kind, []).append((entity_id, shown))
+            else:
+                plain.setdefault(kind, []).append(columns)
+        self.write_columns(plain)
+        for kind, entities in others.items():
             if kind in self.tables:
                 self._write_kind(self.tables[kind], entities)
-        self._write_conflicts(views, trunks)
+            self._write_conflicts({(kind, entity_id): shown for entity_id, shown in entities}, trunks)
 
-    def write_columns(self, columns: Mapping[str, Sequence[Sequence[Column]]]) -> None:
+    def _plain_columns(self, key: Key, entity: Entity | None, row: Row | None) -> Sequence[Column] | None:
+        """Return the columns of a living entity that is in no conflict for certain; None of any other."""
+        by_path = None if entity is None else undisputed_values(entity)
+        return (
+            None if by_path is None else self.plain_columns(key, by_path, () if row is None else row.orphans)
+        )
+
+    def plain_columns(
+        self, key: Key, by_path: Mapping[str, Value], orphans: Sequence[str]
+    ) -> Sequence[Column] | None:
+        """Return the columns of an entity of which `undisputed_values` gave `by_path`.
+
+        Return None where it may be in a conflict, or has no table.
+        """
+        kind, entity_id = key
+        table = self.tables.get(kind)
+        if table is None or orphans or not is_surely_without(by_path, table.kind):
+            return None
+        return table.columns(entity_id, by_path)
+
+    def write_columns(self, columns: Mapping[str, Iterable[Sequence[Column]]]) -> None:
         """Bring up to date what is in no conflict for certain: by kind, the columns of living entities."""
         has_conflicts = self._may_have_conflicts()
         for kind, rows in columns.items():
