@@ -1,13 +1,18 @@
 """What was read ahead of a pull: all that most of them need, in one round trip to the database.
 
+After a push it is not even read: where nobody else has committed anything meanwhile, what the feed says is what the
+push has just written (`Written`).
+
 Whoever asks it for more is told so (`NeedsTransactionError`), and asks a transaction instead. So one and the same code
 cuts the page of either, and what is here can be too little, but never wrong: it is of one moment, as a transaction is.
 """
 
-from collections.abc import Collection
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
+from typing import NamedTuple, Self
 
-from rightfit_server.ports.storage import Expected, FeedRow, ReadAhead
+from msgspec.structs import replace
+
+from rightfit_server.ports.storage import CommitPlan, Committed, Expected, FeedRow, ReadAhead, Viewer
 from rightfit_sync.ingest.snapshot import Key
 from rightfit_sync.wire.cursor import Cursor
 
@@ -26,6 +31,54 @@ class Standing(NamedTuple):
         """Return what its next pull will most likely ask."""
         commits = {self.place.seq, self.place.head} - {0}
         return Expected(commits, self.place.seq, self.tags, rows_max + 1)
+
+
+class Written(NamedTuple):
+    """The feed right after a push: what its subject may see then, and the rows of its commit that concern it."""
+
+    viewer: Viewer
+    former: int
+    former_chain: str
+    rows: Sequence[FeedRow]
+
+    @classmethod
+    def of(cls, plan: CommitPlan, committed: Committed, viewer: Viewer) -> Self | None:
+        """Return what is known once `plan` is `committed`; `viewer` was read before.
+
+        None where others have committed in between, be it a grant, or where a neighbour's audience was written, whose
+        state is not at hand.
+        """
+        position = viewer.position
+        if committed.former != position.head or plan.audiences:
+            return None
+        tags = viewer.tags
+        rows = [
+            FeedRow(
+                seq,
+                committed.head,
+                write.entity.kind,
+                write.entity.entity_id,
+                write.state,
+                [*write.own_tags, *write.neighbour_tags],
+                write.orphans,
+                write.suggestions,
+            )
+            for seq, write in enumerate(plan.entities, committed.former + 1)
+            if not tags.isdisjoint(write.own_tags)
+            or not tags.isdisjoint(write.neighbour_tags)
+            or not tags.isdisjoint(write.lost_tags)
+            or not tags.isdisjoint(write.newly_lost)
+        ]
+        now = replace(position, head=committed.head, chain=committed.chain)
+        return cls(replace(viewer, position=now), position.head, position.chain, rows)
+
+    def ahead(self, standing: Standing, rows_max: int) -> "Ahead | None":
+        """Return the answers for a device that had everything before the push; None for any other."""
+        if standing.place.seq != self.former or standing.tags != self.viewer.tags:
+            return None
+        expected = standing.expects(rows_max)
+        chains = {self.former: self.former_chain}
+        return Ahead(expected, ReadAhead(self.viewer, chains, self.rows[: expected.limit]))
 
 
 class Ahead:

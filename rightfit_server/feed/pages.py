@@ -15,7 +15,8 @@ ever seen in half.
 
 Most who ask have everything already. That can be told from where the feed stands, so that for them no more than that
 is read. Of those who were looked at a moment ago it is known what they will need (`Standing`). Both cost one round trip
-to the database; for whom that was not enough there is a transaction (see `ahead`).
+to the database, and who had everything before it pushed costs none; for whom that was not enough there is a transaction
+(see `ahead`).
 
 A page of no rows (`rows_max` 0) stays where it is, and tells in its cursor how far the feed has come;
 so does every page that is not the last, so that what a device was told once cannot be taken back
@@ -31,7 +32,7 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from rightfit_server.feed.ahead import Ahead, NeedsTransactionError, Standing
+from rightfit_server.feed.ahead import Ahead, NeedsTransactionError, Standing, Written
 from rightfit_server.feed.cursors import Cursors, Seals
 from rightfit_server.feed.lineage import Lineage
 from rightfit_server.ports.storage import FeedRow, FeedTransaction, Identity, Storage, Viewer
@@ -57,10 +58,11 @@ class Pulled(msgspec.Struct, frozen=True):
 
 
 class Made(NamedTuple):
-    """What the device's own push has just made: its commit, and `ingest.service.Answer.own`."""
+    """What the device's own push has just made: its commit, `ingest.service.Answer.own`, and what the feed says now."""
 
     commit_seq: int
     own: Mapping[Key, tuple[int, int]]
+    written: Written | None = None
 
 
 NOTHING_MADE: Final = Made(0, {})
@@ -100,17 +102,20 @@ class Feed:
             raise RemoteError("invalid_message", f"rows_max is 0 to {ROWS_PER_PAGE_MAX}", path="rows_max")
         with suppress(NeedsTransactionError):
             if cursor is not None:
-                viewer, ahead = await self._ahead(identity, standing, rows_max)
+                viewer, ahead = await self._ahead(identity, standing, rows_max, made.written)
                 return await self._pulled(ahead, viewer, identity, cursor, rows_max, made)
         async with self._storage.feed(identity.tenant_id) as transaction:
             viewer = await transaction.viewer(identity)
             return await self._pulled(transaction, viewer, identity, cursor, rows_max, made)
 
     async def _ahead(
-        self, identity: Identity, standing: Standing | None, rows_max: int
+        self, identity: Identity, standing: Standing | None, rows_max: int, written: Written | None
     ) -> tuple[Viewer, Ahead]:
         if standing is None or not rows_max:
             return await self._storage.glance(identity), Ahead()
+        known = None if written is None else written.ahead(standing, rows_max)
+        if written is not None and known is not None:
+            return written.viewer, known
         expected = standing.expects(rows_max)
         read = await self._storage.ahead(identity, expected)
         return read.viewer, Ahead(expected, read)

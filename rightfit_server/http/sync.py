@@ -125,13 +125,13 @@ class _Asked:
         return await feed.pull(self._identity, message.cursor, message.rows_max, made, standing=standing)
 
     def _made(self, answer: Answer | None) -> Made:
-        """Return what the device has just made and is not sent back, unless its schema might work it out otherwise."""
+        """Return what the device has just made; it is sent back all the same where it might work it out otherwise."""
         message, schema = self._message, self._services.application.schema
-        if answer is None or answer.head is None or not message.takes_own:
+        if answer is None or answer.head is None:
             return NOTHING_MADE
-        return (
-            Made(answer.head, answer.own) if message.schema_version == schema.schema_version else NOTHING_MADE
-        )
+        if message.takes_own and message.schema_version == schema.schema_version:
+            return Made(answer.head, answer.own, answer.written)
+        return Made(answer.head, {}, answer.written)
 
     async def wait(self, seconds: float) -> Pulled:
         """Pull until there is news, at most for `seconds`, and no longer than somebody waits for the answer."""

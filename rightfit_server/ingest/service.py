@@ -12,6 +12,7 @@ from typing import TypeAlias, TypeVar
 import msgspec
 import structlog
 
+from rightfit_server.feed.ahead import Written
 from rightfit_server.feed.lineage import EpochChangedError
 from rightfit_server.ingest.commit_plan import commit_plan
 from rightfit_server.ingest.loading import Loaded
@@ -68,7 +69,8 @@ class Answer(msgspec.Struct, frozen=True):
     """What a push came to; `head` is the commit that it made, None if it wrote nothing new.
 
     `own` are the entities that it alone has moved on, as it said (see `rightfit_sync.echo`): the place of the last
-    change of each, and the number that the row had before (0: none).
+    change of each, and the number that the row had before (0: none). `written` is what the feed says since, where that
+    is known.
     """
 
     receipts: Sequence[Receipt]
@@ -76,6 +78,7 @@ class Answer(msgspec.Struct, frozen=True):
     epoch: str
     head: int | None
     own: Mapping[Key, tuple[int, int]] = {}
+    written: Written | None = None
 
 
 class Ingest:
@@ -127,14 +130,17 @@ class Ingest:
                 poison[error.blamed(decision, pusher.device.device_id)] = error.failure
                 continue
             break
-        head = None if plan is None else await transaction.commit(plan)
+        committed = None if plan is None else await transaction.commit(plan)
         _tell(identity, push, decision)
         epoch = pusher.viewer.position.epoch
         own = {
             key: (place, loaded.stored[key].seq if key in loaded.stored else 0)
             for key, place in own_changes(push, decision.recorded).items()
         }
-        return Answer(decision.receipts, decision.deferred, epoch, head, own)
+        if plan is None or committed is None:
+            return Answer(decision.receipts, decision.deferred, epoch, None, own)
+        written = Written.of(plan, committed, pusher.viewer)
+        return Answer(decision.receipts, decision.deferred, epoch, committed.head, own, written)
 
     async def _decided(
         self,

@@ -210,6 +210,14 @@ class CommitPlan(msgspec.Struct, frozen=True):
     joined: Sequence[Entity] = ()
 
 
+class Committed(NamedTuple):
+    """A commit that was written: its number and chain hash, and the number of the commit before it."""
+
+    head: int
+    chain: str
+    former: int
+
+
 class Chains(Protocol):
     """What tells whether a cursor is of this past."""
 
@@ -267,8 +275,8 @@ class IngestTransaction(Chains, Protocol):
         Those of `without` left out.
         """
 
-    async def commit(self, plan: CommitPlan) -> int:
-        """Write all of `plan` and return the number of the commit; it is durable once the transaction has ended."""
+    async def commit(self, plan: CommitPlan) -> Committed:
+        """Write all of `plan` and return the commit; it is durable once the transaction has ended."""
 
 
 class FeedRow(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from rightfit_server.ingest.shape import is_storable
 from rightfit_server.ports.storage import (
     AudienceWrite,
     CommitPlan,
+    Committed,
     ConflictOpened,
     ContentionError,
     EntityWrite,
@@ -150,8 +151,8 @@ _EFFECT = composed(
 
 async def write_commit(
     connection: Connection, pipeline: AsyncPipeline, tenant_id: str, plan: CommitPlan
-) -> int:
-    """Send all of `plan` down `pipeline` and return the number of the commit; raises `ContentionError`.
+) -> Committed:
+    """Send all of `plan` down `pipeline` and return the commit; raises `ContentionError`.
 
     Whether it could be written is told at the pipeline's end.
     """
@@ -174,7 +175,7 @@ async def write_commit(
         for one in writing.statements(former + 1):
             if one.rows:
                 await cursor.execute(one.sql, (*one.before, *arrays(one.types, one.rows)))
-    return head
+    return Committed(head, chain, former)
 
 
 async def _count(

@@ -12,7 +12,7 @@ import msgspec
 from psycopg import AsyncCursor, AsyncPipeline, sql
 from psycopg.rows import TupleRow
 
-from rightfit_server.ports.storage import CommitPlan, Identity, Named, Pusher, StoredEntity, Viewer
+from rightfit_server.ports.storage import CommitPlan, Committed, Identity, Named, Pusher, StoredEntity, Viewer
 from rightfit_server.postgres.bulk import arrays
 from rightfit_server.postgres.commit import write_commit
 from rightfit_server.postgres.pipeline import answered
@@ -222,8 +222,8 @@ class PostgresIngest:
         rows = await self._asked(_LENT_TAGS, parameters)
         return {(kind, entity_id): frozenset(tags) async for kind, entity_id, tags in rows}
 
-    async def commit(self, plan: CommitPlan) -> int:
-        """Write all of `plan` and return the number of the commit; raises `ContentionError`."""
+    async def commit(self, plan: CommitPlan) -> Committed:
+        """Write all of `plan` and return the commit; raises `ContentionError`."""
         return await write_commit(self._connection, self._pipeline, self._tenant_id, plan)
 
 

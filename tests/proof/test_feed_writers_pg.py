@@ -21,7 +21,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from rightfit_server.ingest.service import Ingest
-from rightfit_server.ports.storage import CommitPlan, ContentionError, Identity, UnavailableError
+from rightfit_server.ports.storage import CommitPlan, Committed, ContentionError, Identity, UnavailableError
 from rightfit_server.postgres.ingest_store import PostgresIngest
 from rightfit_server.postgres.pool import Connection, make_pool
 from rightfit_server.postgres.transaction import PostgresStorage
@@ -62,14 +62,14 @@ class RollingBack(PostgresIngest):
         super().__init__(connection, pipeline, tenant_id)
         self._random = random
 
-    async def commit(self, plan: CommitPlan) -> int:
-        head = await super().commit(plan)
+    async def commit(self, plan: CommitPlan) -> Committed:
+        committed = await super().commit(plan)
         chance = self._random.random()
         if chance < FAILED:
             await self._connection.execute("SELECT 1 / 0")
         if chance > 1 - HELD:
             await self._connection.execute("SELECT pg_sleep(%s)", (self._random.random() * 0.02,))
-        return head
+        return committed
 
 
 class RollingBackStorage(PostgresStorage):

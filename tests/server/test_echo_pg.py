@@ -1,11 +1,18 @@
 """A device is not sent back what it has just written; what it works out itself is what everybody else is sent."""
 
+import asyncio
+
+import msgspec
 import pytest
 
+from rightfit_server.feed.ahead import Standing, Written
+from rightfit_server.feed.pages import NOTHING_MADE, Feed, Made, Pulled
+from rightfit_server.ports.storage import CommitPlan, Committed, Identity, Viewer
 from rightfit_sync.feed import Page, Row
 from rightfit_sync.store import Key
 from rightfit_sync.wire.codec import MSGPACK, decode
 from rightfit_sync.wire.messages import SyncResponse
+from tests.server.locks import feed_held, until_waiting
 from tests.server.world import Phone, World
 
 pytestmark = pytest.mark.anyio
@@ -76,3 +83,94 @@ async def test_a_phone_with_another_schema_is_sent_everything(world: World) -> N
     phone.create(("job", "j1"), {"title": "Boiler"})
     (page,) = await healed(phone)
     assert (len(page.rows), len(page.own)) == (1, 0)
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Of each page that answered a push, whether it was known unread; it is read, too, and must be the same."""
+    found: list[bool] = []
+    pull = Feed.pull
+
+    async def both(
+        feed: Feed,
+        identity: Identity,
+        cursor: str | None,
+        rows_max: int,
+        made: Made = NOTHING_MADE,
+        *,
+        standing: Standing | None = None,
+    ) -> Pulled:
+        page = await pull(feed, identity, cursor, rows_max, made, standing=standing)
+        if made.commit_seq:
+            read = await pull(
+                feed, identity, cursor, rows_max, made._replace(written=None), standing=standing
+            )
+            assert msgspec.msgpack.encode(page) == msgspec.msgpack.encode(read)
+            is_known = made.written is not None and standing is not None
+            found.append(is_known and made.written.ahead(standing, rows_max) is not None)
+        return page
+
+    monkeypatch.setattr(Feed, "pull", both)
+    return found
+
+
+async def test_the_page_after_a_push_is_known_unread_and_the_same(world: World, known: list[bool]) -> None:
+    office, other = world.office(), world.phone("olga")
+    world.subject("carl", ["contractor:carl"])
+    carl = world.phone("carl")
+    for phone in (office, other, carl):
+        await phone.settle()
+    for number in range(5):
+        office.create(("job", f"j{number}"), {"title": "Boiler", "notes": "at no. 9", "contractor": "carl"})
+    await office.settle()
+    assert known.pop()
+    await carl.settle()
+    # A commit of somebody else is between.
+    carl.edit(("job", "j1"), {"title": "Door", "notes": "at no. 10"})
+    assert not known
+    office.edit(("job", "j1"), {"title": "Roof", "notes": "at no. 11"})
+    await carl.settle()
+    assert known.pop()
+    await office.settle()
+    assert not known.pop()
+    # Nobody is, and the one who made it loses sight of it, too; more rows than the page was to have.
+    await carl.settle()
+    for number in range(5):
+        carl.edit(("job", f"j{number}"), {"contractor": None})
+    await carl.settle(rows_max=2)
+    assert known.pop()
+    assert not carl.held()
+    await office.settle()
+    office.delete(("job", "j2"))
+    await office.settle()
+    assert known.pop()
+    await other.settle()
+    assert office.held() == other.held()
+
+
+async def test_the_page_after_a_push_is_read_where_others_committed_meanwhile(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[bool] = []
+    of = Written.of
+
+    def noted(plan: CommitPlan, committed: Committed, viewer: Viewer) -> Written | None:
+        written = of(plan, committed, viewer)
+        found.append(written is not None)
+        return written
+
+    monkeypatch.setattr(Written, "of", noted)
+    office, other = world.office(), world.phone("olga")
+    for phone in (office, other):
+        await phone.settle()
+    office.create(("job", "j1"), {"title": "Boiler"})
+    other.create(("job", "j2"), {"title": "Door"})
+    with feed_held(world.database):
+        pushing = [asyncio.create_task(phone.round_trip()) for phone in (office, other)]
+        await until_waiting(world.database, len(pushing))
+    for push in pushing:
+        await push
+    assert found == [True, False]
+    await office.settle()
+    await other.settle()
+    assert office.held() == other.held() == {("job", "j1"), ("job", "j2")}
