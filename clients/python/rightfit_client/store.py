@@ -125,6 +125,9 @@ class SqliteStore:
             self._counter_written = state.counter
         unwritten = self._unwritten
         if unwritten:
+            if unwritten.replaced:
+                # What was read before is no longer what the table has.
+                self._queues.clear()
             unwritten.write_entries(self._connection)
             if unwritten.shown:
                 shown = dict(unwritten.shown)
