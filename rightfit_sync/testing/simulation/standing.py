@@ -58,6 +58,10 @@ def _standing(phone: Phone, ledger: Ledger) -> Iterator[tuple[tuple[Key, str], T
         for path in {path for write in writes for path in write.texts}:
             if any(one.touches(path) for one in gone):
                 continue
-            waiting = [one.number for one in mine if screen.own & one.bit and one.touches(path)]
+            own = [one for one in mine if screen.own & one.bit and one.touches(path)]
+            if path not in own[-1].values:
+                # It went with its item, and nobody types there any more: what others do to it shows.
+                continue
+            waiting = [one.number for one in own]
             shown = [sibling.value for sibling in entity.fields.get(path, ())]
             yield (key, path), Text(waiting, refused, shown)
