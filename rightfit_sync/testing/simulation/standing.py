@@ -59,7 +59,7 @@ def _standing(phone: Phone, ledger: Ledger) -> Iterator[tuple[tuple[Key, str], T
             if any(one.touches(path) for one in gone):
                 continue
             own = [one for one in mine if screen.own & one.bit and one.touches(path)]
-            if path not in own[-1].values:
+            if own and path not in own[-1].values:
                 # It went with its item, and nobody types there any more: what others do to it shows.
                 continue
             waiting = [one.number for one in own]
