@@ -2,11 +2,7 @@
 
 import json
 import os
-import signal
 import stat
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +18,6 @@ from rightfit_client.testing import HttpAuthority, problem
 from rightfit_sync.records import rejected
 
 Shell = Callable[..., Result]
-WATCHED_SECONDS_MAX = 60
 
 
 @pytest.fixture
@@ -283,22 +278,6 @@ def test_wipe_asks_and_keeps_unsent_edits(at_home: Shell) -> None:
     at_home("wipe", text="y\n")
     assert not Path("replica.db").exists()
     assert not Path("replica.db-token").exists()
-
-
-def test_watching_goes_on_until_somebody_ends_it(at_home: Shell, authority: HttpAuthority) -> None:
-    at_home("insert", "work_order", "title=x")
-    command = [sys.executable, "-m", "rightfit_client", "replica", "sync", "--watch", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
-        assert watching.stdout is not None
-        # Should it never get there, it is ended, and the test fails rather than wait for ever.
-        end = threading.Timer(WATCHED_SECONDS_MAX, watching.kill)
-        end.start()
-        states = iter(json.loads(line)["state"] for line in watching.stdout)
-        assert "up_to_date" in states
-        os.kill(watching.pid, signal.SIGINT)
-        assert watching.wait() == 0
-        end.cancel()
-    assert len(authority.memory.held) == 1
 
 
 def test_a_schema_may_come_from_a_file(shell: Shell, authority: HttpAuthority) -> None:

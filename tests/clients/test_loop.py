@@ -3,15 +3,16 @@
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import Any, cast
 
 import httpx
 import pytest
 
-from rightfit_client import LocalError, Replica
+from rightfit_client import LocalError, Replica, loop
 from rightfit_client.activity import Activity
 from rightfit_client.limits import BACK_OFF_MAX_SECONDS
-from rightfit_client.loop import BackOff, SyncLoop
+from rightfit_client.loop import BackOff, LoopThread, SyncLoop
 from rightfit_client.status import Status
 from rightfit_client.testing import HttpAuthority, problem
 from rightfit_sync.exchange import Exchange
@@ -43,6 +44,10 @@ def arrives(replica: Replica, title: str) -> threading.Event:
         "work_order", lambda rows: event.set() if title in [row["title"] for row in rows] else None
     )
     return event
+
+
+def nothing() -> Any:  # noqa: ANN401 - it is never called.
+    raise AssertionError
 
 
 def test_an_edit_on_one_side_arrives_on_the_other(open_replica: Open, authority: HttpAuthority) -> None:
@@ -91,22 +96,19 @@ def test_the_loop_tries_again_by_itself_after_what_a_sync_could_not_mend(
 
 @pytest.mark.anyio
 async def test_an_edit_does_not_end_a_pause_that_the_authority_asked_for() -> None:
-    def nothing() -> Any:  # noqa: ANN401 - it is never called.
-        raise AssertionError
-
-    loop = SyncLoop(Activity(lambda: None), nothing, nothing)
-    loop._events = asyncio.get_running_loop()
-    pausing = asyncio.create_task(loop._rest(None))
-    loop.nudge()
+    resting = SyncLoop(Activity(lambda: None), nothing, nothing)
+    resting._events = asyncio.get_running_loop()
+    pausing = asyncio.create_task(resting._rest(None))
+    resting.nudge()
     for _ in range(10):
         await asyncio.wait({pausing}, timeout=0)
     assert not pausing.done()
-    loop.poke()
+    resting.poke()
     await asyncio.wait_for(pausing, TIMEOUT_SECONDS)
     # Between two pulls of an authority that holds no long polls, an edit does.
-    loop._woken = loop._nudged = False
-    pausing = asyncio.create_task(loop._rest(1_000.0, may_be_nudged=True))
-    loop.nudge()
+    resting._woken = resting._nudged = False
+    pausing = asyncio.create_task(resting._rest(1_000.0, may_be_nudged=True))
+    resting.nudge()
     await asyncio.wait_for(pausing, TIMEOUT_SECONDS)
 
 
@@ -229,6 +231,101 @@ def test_closing_ends_the_loop(open_replica: Open, authority: HttpAuthority) -> 
     assert authority.waiting.acquire(timeout=TIMEOUT_SECONDS)
     replica.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "rightfit-sync"]
+
+
+class Silent(httpx.AsyncBaseTransport):
+    """Never answers; `asked` is released for each request, and so many of its cancellations are not heeded."""
+
+    def __init__(self, deaf_for: int = 0) -> None:
+        self.asked = threading.Semaphore(0)
+        self._deaf_for = deaf_for
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        del request
+        self.asked.release()
+        for _ in range(self._deaf_for):
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+def stops(replica: Replica) -> bool:
+    """Stop it; return whether that came to an end."""
+    stopping = threading.Thread(target=replica.stop, daemon=True)
+    stopping.start()
+    stopping.join(TIMEOUT_SECONDS)
+    return not stopping.is_alive()
+
+
+@pytest.mark.parametrize("deaf_for", [0, 2])
+def test_a_sync_that_nobody_answers_is_dropped_when_the_loop_is_stopped(
+    open_replica: Open, monkeypatch: pytest.MonkeyPatch, deaf_for: int
+) -> None:
+    monkeypatch.setattr(loop, "STOP_SECONDS", 0.1)
+    monkeypatch.setattr(loop, "CANCEL_AGAIN_SECONDS", 0.01)
+    silent = Silent(deaf_for)
+    ann = open_replica("dev-a", async_transport=silent)
+    ann.insert("work_order", title="x")
+    ann.start()
+    assert silent.asked.acquire(timeout=TIMEOUT_SECONDS)
+    assert stops(ann)
+    # Nothing is held that the next sync needs, and the edit is still there.
+    assert ann.status().state == "pending"
+    assert ann.sync().pushed == 1
+
+
+@pytest.mark.anyio
+async def test_a_long_poll_that_does_not_heed_its_end_is_ended_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "CANCEL_AGAIN_SECONDS", 0.01)
+    silent = Silent(deaf_for=3)
+    polling = SyncLoop(Activity(lambda: None), nothing, nothing)
+    polling._news.set()
+    asked = silent.handle_async_request(httpx.Request("POST", "http://authority"))
+    response = await asyncio.wait_for(polling._before_edits(cast(Any, asked)), TIMEOUT_SECONDS)
+    assert response is None
+
+
+def test_a_callback_may_stop_the_loop_that_called_it(replica: Replica) -> None:
+    stopped = threading.Event()
+
+    def stop(_rows: object) -> None:
+        if replica.pending() == [] and replica.query("work_order"):
+            replica.stop()
+            stopped.set()
+
+    replica.insert("work_order", title="x")
+    replica.on_status(stop)
+    replica.start()
+    assert stopped.wait(TIMEOUT_SECONDS)
+    assert stops(replica)
+    assert not [one for one in threading.enumerate() if one.name == "rightfit-sync"]
+
+
+def test_a_loop_that_was_stopped_before_its_thread_ran_asks_nothing() -> None:
+    stopped = SyncLoop(Activity(lambda: None), nothing, nothing)
+    thread = LoopThread(stopped)
+    thread.stop()
+    thread.start()
+    thread.stop()
+    assert not [one for one in threading.enumerate() if one.name == "rightfit-sync"]
+
+
+def test_whoever_is_interrupted_in_start_can_still_stop(
+    replica: Replica, authority: HttpAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = LoopThread.start
+
+    def interrupted(thread: LoopThread) -> None:
+        start(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LoopThread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        replica.start()
+    assert authority.waiting.acquire(timeout=TIMEOUT_SECONDS)
+    replica.stop()
+    assert not [one for one in threading.enumerate() if one.name == "rightfit-sync"]
 
 
 def test_pauses_grow_with_jitter_up_to_a_limit() -> None:

@@ -21,6 +21,12 @@ BACK_OFF_MAX_SECONDS = 30.0
 POLL_SECONDS = 5.0
 """The pause between pulls where the authority does not hold a long poll."""
 
+STOP_SECONDS = 5.0
+"""How long a sync that is under way may take to finish when the loop is stopped, before it is dropped."""
+
+CANCEL_AGAIN_SECONDS = 1.0
+"""After how long a request that does not heed its cancellation is cancelled again."""
+
 RETRY_AFTER_MAX_SECONDS = 3_600.0
 """The longest pause that the authority may ask for."""
 

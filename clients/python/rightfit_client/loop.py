@@ -11,7 +11,8 @@ callbacks of live queries are in none. What to ask next is read there, too, unle
 | `NeedsLogin`, `NeedsUpgrade` | a poke (a new token gives one) |
 | another problem, `NeedsRepair` too | a growing pause, a poke |
 
-A long poll is given up without harm when an edit comes: it only asked for news.
+A long poll is given up without harm when an edit comes: it only asked for news. What else is under way when the loop
+is stopped may finish within `STOP_SECONDS`, and is dropped then: the next sync resumes where it stopped.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ import random
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TypeAlias
 
 from rightfit_client.activity import Activity
@@ -38,8 +39,10 @@ from rightfit_client.errors import (
 from rightfit_client.limits import (
     BACK_OFF_FIRST_SECONDS,
     BACK_OFF_MAX_SECONDS,
+    CANCEL_AGAIN_SECONDS,
     LONG_POLL_SECONDS,
     POLL_SECONDS,
+    STOP_SECONDS,
 )
 from rightfit_client.transport import AsyncHttpTransport
 from rightfit_sync.exchange import Call, Exchange, Response, Steps, Synced
@@ -105,27 +108,39 @@ class SyncLoop:
         self._lock = threading.Lock()
         self._events: asyncio.AbstractEventLoop | None = None
         self._woken = self._nudged = False
-        self._news = asyncio.Event()
+        self._news, self._ending = asyncio.Event(), asyncio.Event()
         self._is_stopping = False
         self._must_sync = True
         self._is_alone = False
-        self._worker = ThreadPoolExecutor(1, "rightfit-work")
+        self._own_threads: set[int] = set()
+        self._worker = ThreadPoolExecutor(1, "rightfit-work", self._enter_thread)
 
     async def run(self, *, is_alone: bool = False) -> None:
         """Run until `stop()` or until the task is cancelled; `is_alone` says that nothing else is in its event loop."""
         self._is_alone = is_alone
+        self._enter_thread()
         with self._lock:
+            if self._is_stopping:
+                return
             self._events = asyncio.get_running_loop()
-            self._news = asyncio.Event()
+            self._news, self._ending = asyncio.Event(), asyncio.Event()
         transport = self._connect()
+        working, ending = (asyncio.ensure_future(one) for one in (self._work(transport), self._ending.wait()))
         try:
-            while not self._is_stopping:
-                await self._turn(transport)
+            await asyncio.wait({working, ending}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({working}, timeout=STOP_SECONDS)
         finally:
+            await _drop(working, ending)
             with self._lock:
                 self._events = None
             self._worker.shutdown()
             await transport.close()
+        if not working.cancelled():
+            working.result()
+
+    async def _work(self, transport: AsyncHttpTransport) -> None:
+        while not self._is_stopping:
+            await self._turn(transport)
 
     def poke(self) -> None:
         """Sync now, even if the loop is backing off. From any thread."""
@@ -136,9 +151,20 @@ class SyncLoop:
         self._signal(woken=False)
 
     def stop(self) -> None:
-        """End the loop after what it is doing now. From any thread."""
+        """End the loop after what it is doing now, or `STOP_SECONDS` from now. From any thread."""
         self._is_stopping = True
         self._signal(woken=True)
+        with self._lock:
+            if self._events is not None:
+                self._events.call_soon_threadsafe(self._ending.set)
+
+    @property
+    def is_own_thread(self) -> bool:
+        """Whether the caller runs in a thread of the loop: it must not wait there for the loop's end."""
+        return threading.get_ident() in self._own_threads
+
+    def _enter_thread(self) -> None:
+        self._own_threads.add(threading.get_ident())
 
     def _signal(self, *, woken: bool) -> None:
         with self._lock:
@@ -187,7 +213,7 @@ class SyncLoop:
         if isinstance(call, Synced) or not call.wait_seconds:
             await self._sync(transport)
             return
-        if self._nudged:
+        if self._nudged or self._is_stopping:
             return
         try:
             response = await self._before_edits(transport.exchange(call))
@@ -218,9 +244,7 @@ class SyncLoop:
             self._news.clear()
             return asking.result() if asking.done() else None
         finally:
-            for one in (asking, hearing):
-                one.cancel()
-            await asyncio.gather(asking, hearing, return_exceptions=True)
+            await _drop(asking, hearing)
 
     async def _drive(self, steps: Steps, send: Send, response: Response | None = None) -> Synced:
         """Carry out the steps of a sync from an event loop; `response` answers a call that was made already."""
@@ -247,13 +271,15 @@ class SyncLoop:
         try:
             return await asyncio.shield(working)
         except asyncio.CancelledError:
-            await asyncio.wait([working])
+            while not working.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([working])
             raise
 
     async def _rest(self, seconds: float | None, *, may_be_nudged: bool = False) -> None:
         events = asyncio.get_running_loop()
         until = None if seconds is None else events.time() + seconds
-        while not (self._woken or (may_be_nudged and self._nudged)):
+        while not (self._is_stopping or self._woken or (may_be_nudged and self._nudged)):
             self._news.clear()
             left = None if until is None else until - events.time()
             if left is not None and left <= 0:
@@ -272,6 +298,19 @@ class SyncLoop:
             yield
         finally:
             self._activity.exclusive.release()
+
+
+async def _drop(*tasks: asyncio.Task[object]) -> None:
+    """Cancel these tasks and wait until they have ended; what became of them is not asked.
+
+    A library that cancels within a task (a connection that came in time) may take our cancellation for its own, and
+    go on: so it is said again.
+    """
+    while running := [one for one in tasks if not one.done()]:
+        for one in running:
+            one.cancel()
+        await asyncio.wait(running, timeout=CANCEL_AGAIN_SECONDS)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @contextmanager
@@ -303,17 +342,27 @@ def _advance(
 
 
 class LoopThread:
-    """A `SyncLoop` in a thread of its own."""
+    """A `SyncLoop` in a thread of its own.
+
+    It is started by a call of its own, so that whoever is interrupted in `start` (by Ctrl-C) has something to stop.
+    """
 
     def __init__(self, loop: SyncLoop) -> None:
         self.loop = loop
         self._thread = threading.Thread(
             target=lambda: asyncio.run(loop.run(is_alone=True)), name="rightfit-sync", daemon=True
         )
+
+    def start(self) -> None:
+        """Let the loop run."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End the loop and wait for it."""
+    def stop(self) -> bool:
+        """End the loop and wait for it; False where the caller is a callback in one of its threads, and cannot wait."""
         self.loop.stop()
-        if threading.current_thread() is not self._thread:
+        if self.loop.is_own_thread:
+            return False
+        # A thread that was interrupted before it ran ends by itself: it looks first.
+        if self._thread.is_alive():
             self._thread.join()
+        return True

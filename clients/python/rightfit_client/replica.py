@@ -299,16 +299,17 @@ class Replica:
 
     def start(self, progress: Callable[[Progress], None] | None = None) -> None:
         """Keep syncing in a thread of its own until `stop()`."""
-        if self._thread is None:
+        if self._thread is None or self._loop is None:
             self._thread = LoopThread(self._make_loop(progress))
+            self._thread.start()
 
     def stop(self) -> None:
-        """End the background loop; what is under way is finished or harmlessly dropped."""
+        """End the background loop; what is under way is finished, or harmlessly dropped after `STOP_SECONDS`."""
         if self._loop is not None:
             self._loop.stop()
-        if self._thread is not None:
-            self._thread.stop()
-        self._thread = self._loop = None
+        self._loop = None
+        if self._thread is not None and self._thread.stop():
+            self._thread = None
 
     async def run(self, progress: Callable[[Progress], None] | None = None) -> None:
         """Keep syncing in this event loop until `stop()` or until the task is cancelled."""

@@ -5,7 +5,7 @@ codes:
 
 | code | meaning |
 |---|---|
-| 0 | done |
+| 0 | done; a watch (`sync --watch`) was ended by Ctrl-C or SIGTERM |
 | 1 | refused, or something went wrong (the message says what to do) |
 | 2 | the command line itself is wrong |
 | 3 | the authority was not reached; edits are kept |

@@ -1,7 +1,5 @@
 """`status` and `sync`: where the replica stands, and bringing it up to date."""
 
-import contextlib
-import threading
 import time
 from pathlib import Path
 
@@ -13,13 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from rightfit_client.claims import read_claims
+from rightfit_client.commands.ending import listening
 from rightfit_client.commands.options import answer, command, keep_token, kept_token, reading, writing
 from rightfit_client.replica import Replica
 from rightfit_client.status import Status
 from rightfit_sync.exchange import Progress, Synced
 
 _REFRESH_BEFORE_SECONDS = 7 * 86_400
-_LOOK_UP_SECONDS = 1.0
 _REMEDIES = {
     "rejected": "look at `rightfit replica rejected`",
     "conflict": "look at `rightfit replica conflicts`",
@@ -62,14 +60,18 @@ def _ago(milliseconds: int) -> str:
 
 
 @click.command()
-@click.option("--watch", is_flag=True, help="Stay, and keep syncing until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Stay, and keep syncing until Ctrl-C or SIGTERM.")
 @command
 def sync(path: Path, as_json: bool, watch: bool) -> None:
-    """Send what is pending and fetch what is new."""
+    """Send what is pending and fetch what is new.
+
+    Ended by Ctrl-C or SIGTERM, a watch finishes (or drops after some seconds) what is under way, and exits with 0. A
+    second one ends it at once; nothing is lost by that.
+    """
+    if watch:
+        _watch(path, as_json=as_json)
+        return
     with writing(path) as replica:
-        if watch:
-            _watch(replica, as_json=as_json)
-            return
         synced = _with_bar(replica) if not as_json else replica.sync()
         _renew(replica, path)
         found = replica.status()
@@ -101,7 +103,7 @@ def _renew(replica: Replica, path: Path) -> None:
         keep_token(path, replica.refresh_token())
 
 
-def _watch(replica: Replica, *, as_json: bool) -> None:
+def _watch(path: Path, *, as_json: bool) -> None:
     console, last = Console(), [""]
 
     def show(found: Status) -> None:
@@ -114,10 +116,14 @@ def _watch(replica: Replica, *, as_json: bool) -> None:
             console.print(f"{line} {escape(found.message)}".rstrip())
         last[0] = line
 
-    replica.on_status(show)
-    replica.start()
-    with contextlib.suppress(KeyboardInterrupt):
-        # A signal that comes just before a wait begins is only looked at when the wait ends.
-        while not threading.Event().wait(_LOOK_UP_SECONDS):
-            pass
-    replica.stop()
+    with listening() as ending, writing(path) as replica:
+
+        def show_or_end(found: Status) -> None:
+            try:
+                show(found)
+            except OSError as error:
+                ending.fail(error)
+
+        replica.on_status(show_or_end)
+        replica.start()
+        ending.wait()
