@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from rightfit_client import LocalError, Replica
+from rightfit_client.doctor import examine
 from rightfit_client.opening import OpenFile, open_file
 from rightfit_client.pulling import PullingCore
 from rightfit_client.testing import HttpAuthority
@@ -140,6 +141,8 @@ def test_a_page_leaves_the_same_file_as_by_way_of_entities(
             page = pages[-1] if random.random() < 0.7 else random.choice(pages)
             assert plain.core.take_page(as_sent(page)) == by_entities.take_page(as_sent(page))
             assert content(plain) == content(whole)
+            # What follows from the trunk is made anew, with all that can be in dispute looked for.
+            assert [finding for finding in examine(plain) if not finding.holds] == []
 
 
 def test_rows_that_are_plain_never_become_entities(

@@ -13,14 +13,17 @@ from hypothesis import strategies as st
 
 from rightfit_sync import Change, Conflict, Dot, Entity, Outcome, Schema, apply, conflicts
 from rightfit_sync.causality.dot import WrittenDot
+from rightfit_sync.conflicts import is_surely_without
 from rightfit_sync.feed import Evicted, Page, Row
 from rightfit_sync.ingest.snapshot import Pushed, Receipt
+from rightfit_sync.life import is_deleted
 from rightfit_sync.limits import INTEGER_MAX
 from rightfit_sync.records import Alias, LifeRecord, Named, Sibling, digest
-from rightfit_sync.state import decode_state, encode_state, state_of_before
+from rightfit_sync.state import decode_state, encode_state, read_state, state_of_before, undisputed
 from rightfit_sync.testing.histories import ENTITY_ID, History, histories
 from rightfit_sync.testing.strategies import KIND, schemas
 from rightfit_sync.values import canonical, same
+from rightfit_sync.view import shown_values, undisputed_values
 from rightfit_sync.wire.codec import JSON, MSGPACK, compress, decode, decompress, encode
 from rightfit_sync.wire.cursor import Cursor, sign, verify
 from rightfit_sync.wire.messages import Deferred, SyncRequest, SyncResponse
@@ -100,6 +103,18 @@ def test_the_one_encoding_of_an_entity_keeps_all_of_it_and_is_one(history: Histo
     assert len({encode_state(entity) for entity in history.states}) == len(
         {state_of_before(entity) for entity in history.states}
     )
+
+
+@given(any_history)
+def test_what_is_in_no_dispute_at_first_sight_is_in_none(history: History) -> None:
+    for entity in history.states:
+        by_path = undisputed_values(entity)
+        assert undisputed(read_state(encode_state(entity))) == by_path
+        if by_path is not None:
+            assert by_path == shown_values(entity)
+            assert not is_deleted(entity, history.schema.kinds[entity.kind])
+            if is_surely_without(by_path, history.schema.kinds[entity.kind]):
+                assert conflicts(entity, history.schema) == []
 
 
 def test_the_one_encoding_knows_every_part_of_an_entity() -> None:

@@ -1,32 +1,24 @@
-"""Pulling: rows of a page that go to their tables as they came, without becoming entities in between.
+"""Pulling: rows of a page that go to their tables as they came.
 
-Where no edit waits and none was ever lost, what an app sees of an entity is its trunk. A trunk that has one value at
-each path, that was never deleted and is in no conflict shows just these values. So all that `ReplicaCore.take_page`
-does with such a row comes down to two rows: its bytes in the trunk, unless that has a newer one, and its values in the
-view table. Nearly all rows of a first pull are of this kind; `take_page` has all others, and the rest of the page.
+Where no edit waits and none was ever lost, what an app sees of an entity is its trunk. So all that
+`ReplicaCore.take_page` does with a row comes down to two rows: its bytes in the trunk, unless that has a newer one, and
+what it shows in the view table. Most rows, and nearly all of a first pull, have one value at each path, were never
+deleted and are in no conflict: they show just these values, and need not even become entities.
+
+Everything else of a page is left to `take_page`, and so is a page that finds something in the outbox.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from rightfit_client.convert import Column
-from rightfit_client.store import SqliteStore
+from rightfit_client.store import Pulled, SqliteStore
 from rightfit_sync.feed import Page
 from rightfit_sync.packing import ReadRow, Rows
 from rightfit_sync.replica import ReplicaCore
 from rightfit_sync.schema.spec import Schema
 from rightfit_sync.state import undisputed
 from rightfit_sync.store import Key
-
-
-class _Sorted(NamedTuple):
-    """The rows of a page: those that are plain, their columns by kind, and all others."""
-
-    plain: Sequence[ReadRow]
-    columns: Mapping[str, Sequence[Sequence[Column]]]
-    others: Sequence[ReadRow]
 
 
 class PullingCore(ReplicaCore):
@@ -44,9 +36,8 @@ class PullingCore(ReplicaCore):
         with self._file.transaction():
             if self._is_in_the_way(rows.read):
                 return super().take_page(page)
-            found = self._sorted(rows.read)
-            shown = self._file.put_plain(found.plain, found.columns) if found.plain else set()
-            return shown | super().take_page(replace(page, rows=Rows(found.others)))
+            shown = self._file.put_pulled(self._pulled(rows.read)) if rows else set()
+            return shown | super().take_page(replace(page, rows=()))
 
     def _is_in_the_way(self, rows: Sequence[ReadRow]) -> bool:
         """Whether more than the trunk decides what is shown, or a row shows our device id to be used elsewhere."""
@@ -56,18 +47,17 @@ class PullingCore(ReplicaCore):
             row.read.version_vector.get(ours, 0) > spent for row in rows
         )
 
-    def _sorted(self, rows: Sequence[ReadRow]) -> _Sorted:
-        plain: list[ReadRow] = []
-        columns: dict[str, list[Sequence[Column]]] = {}
-        others: list[ReadRow] = []
+    def _pulled(self, rows: Sequence[ReadRow]) -> Pulled:
+        pulled = Pulled(rows, {}, {})
         plain_columns = self._file.views.plain_columns
         for row in rows:
-            kind = row.read.kind
+            key = (row.read.kind, row.entity_id)
             by_path = undisputed(row.read)
-            found = None if by_path is None else plain_columns((kind, row.entity_id), by_path, row.orphans)
-            if found is None:
-                others.append(row)
+            columns = None if by_path is None else plain_columns(key, by_path, row.orphans)
+            if columns is None:
+                pulled.others[key] = row.whole()
             else:
-                plain.append(row)
-                columns.setdefault(kind, []).append(found)
-        return _Sorted(plain, columns, others)
+                # A page names nobody twice; were it to, the later row would be the one to show.
+                pulled.others.pop(key, None)
+                pulled.columns.setdefault(row.read.kind, []).append(columns)
+        return pulled

@@ -25,7 +25,7 @@ from rightfit_client.view_writer import ViewWriter
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.conflicts import Conflict
 from rightfit_sync.feed import Row
-from rightfit_sync.outbox import Entry, Shown
+from rightfit_sync.outbox import Entry, Fold, Shown, view_of
 from rightfit_sync.packing import ReadRow, decode_row, encode_read_row, encode_row
 from rightfit_sync.store import Key, Rejected, ReplicaState
 
@@ -69,6 +69,14 @@ _CONFLICTS = """SELECT conflict FROM rightfit_conflict
     WHERE kind = ifnull(?, kind) AND entity_id = ifnull(?, entity_id) ORDER BY kind, entity_id, path, reason"""
 _BY_DOT = f"""SELECT t.entry, t.crc, t.position FROM {_WANTED} rightfit_outbox AS t
     WHERE t.device_id = wanted.value ->> 0 AND t.counter = wanted.value ->> 1 ORDER BY t.position"""  # noqa: S608
+
+
+class Pulled(NamedTuple):
+    """Rows of a page: all of them, the columns of those that are in no dispute, by kind, and all others whole."""
+
+    rows: Sequence[ReadRow]
+    columns: dict[str, list[Sequence[Column]]]
+    others: dict[Key, Row]
 
 
 class SqliteStore:
@@ -221,33 +229,39 @@ class SqliteStore:
         """Whether nothing but the trunk has a say in what is shown: no edit waits or was lost, nothing is put off."""
         return not self._unwritten and self._is_empty("rightfit_outbox") and not self._may_have_lost()
 
-    def put_plain(
-        self, rows: Sequence[ReadRow], columns: Mapping[str, Sequence[Sequence[Column]]]
-    ) -> set[Key]:
-        """Insert rows of the trunk, or replace older ones, and show them as these `columns`, by kind, say.
+    def put_pulled(self, pulled: Pulled) -> set[Key]:
+        """Insert rows of the trunk, or replace older ones, and show them; return whose view may have changed.
 
-        Return whose view may have changed. It must be known that each of them is shown so, without a conflict.
+        It must be known that nothing but the trunk has a say in what is shown (`has_no_edits`).
         """
         with self.transaction():
+            rows, columns, others = pulled
             cursor = self._connection.executemany(_PUT_NEWER, _trunk_columns(rows))
             newer = {(row.read.kind, row.entity_id) for row in rows}
             if cursor.rowcount != len(rows):
                 newer -= self._not_taken(rows, newer)
+                others = {key: row for key, row in others.items() if key in newer}
                 columns = {
                     kind: [row for row in found if (kind, row[0]) in newer] for kind, found in columns.items()
                 }
             self._rows.clear()
             self._has_trunks = None
-            self.unit.changed.update(columns)
+            self.unit.changed.update(kind for kind, _ in newer)
             self.unit.open_guard()
             self.views.write_columns(columns)
+            if others:
+                self.views.write({key: view_of(Fold(row.entity)) for key, row in others.items()}, others)
             return newer
 
     def _not_taken(self, rows: Iterable[ReadRow], keys: Collection[Key]) -> set[Key]:
         """Return the keys of rows that are older than what the trunk has."""
-        found = self._keyed(_NUMBERS, keys)
-        held = {(str(kind), str(entity_id)): int(seq or 0) for kind, entity_id, seq in found}
-        return {key for row in rows if row.seq < held[key := (row.read.kind, row.entity_id)]}
+        brought = {(row.read.kind, row.entity_id): row.seq for row in rows}
+        held = self._keyed(_NUMBERS, keys)
+        return {
+            key
+            for kind, entity_id, seq in held
+            if brought[key := (str(kind), str(entity_id))] < int(seq or 0)
+        }
 
     def drop_trunks(self, keys: Collection[Key]) -> None:
         """Remove trunk rows."""
