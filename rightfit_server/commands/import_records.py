@@ -15,7 +15,7 @@ from rightfit_server.domain.hpd.folder import read_folder
 from rightfit_server.domain.hpd.plan import Plan
 from rightfit_server.domain.hpd.record import Record
 from rightfit_server.operations.database import open_database, server_url
-from rightfit_server.operations.devices import enter_device, role_tags
+from rightfit_server.operations.devices import role_tags, visiting_device
 from rightfit_server.ports.replica import ReplicaPort, open_replica
 from rightfit_server.settings import read_settings
 from rightfit_sync.errors import LocalError
@@ -69,14 +69,17 @@ def import_records(
     """Import the CSV files of a folder (records of New York's housing department).
 
     Goes through a replica and the sync API, so that every check holds; an import that is made again changes
-    nothing. Exit code 1 if a record was rejected.
+    nothing. Its device is signed out in the end. Exit code 1 if a record was rejected.
     """
     plan, unknown = read_folder(folder)
     api = server_url(data_dir, url)
-    with open_database(data_dir, database_owner_url) as database:
-        token = enter_device(database, tenant_id, subject_id, role_tags("landlord", "", subject_id), "import")
     schema = load_application(read_settings().application).schema
-    with tempfile.TemporaryDirectory(prefix="rightfit-import-") as place:
+    tags = role_tags("landlord", "", subject_id)
+    with (
+        open_database(data_dir, database_owner_url) as database,
+        visiting_device(database, tenant_id, subject_id, tags, "import") as token,
+        tempfile.TemporaryDirectory(prefix="rightfit-import-") as place,
+    ):
         path = Path(place) / "replica.db"
         with open_replica(path, schema=schema, url=api, token=token.token) as replica:
             imported = _run(replica, plan, unknown)

@@ -1,6 +1,7 @@
 """Entering devices: the subject, where it is new, the device, and the token that it signs in with."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import psycopg
 
@@ -13,6 +14,7 @@ from rightfit_server.postgres.administration import (
     create_device,
     create_subject,
     list_subjects,
+    revoke_device,
     set_tags,
 )
 from rightfit_server.settings import read_settings
@@ -43,6 +45,23 @@ def enter_device(
         _ensure_subject(connection, tenant_id, subject_id, tags)
         device_id = create_device(connection, tenant_id, subject_id, name=name)
     return tokens.mint(Identity(tenant_id, subject_id, device_id))
+
+
+@contextmanager
+def visiting_device(
+    database: Database, tenant_id: str, subject_id: str, tags: Sequence[str], name: str
+) -> Iterator[Token]:
+    """Make a device for a block, as `enter_device` does, and sign it out after it.
+
+    Its replica goes with the block, and its id with the replica: a fresh file must not spend the counters of a former
+    one. Signed out, a device that never comes back holds up no purge.
+    """
+    token = enter_device(database, tenant_id, subject_id, tags, name)
+    try:
+        yield token
+    finally:
+        with psycopg.connect(database.owner_url) as connection:
+            revoke_device(connection, tenant_id, token.device_id)
 
 
 def _ensure_subject(connection: Connection, tenant_id: str, subject_id: str, tags: Sequence[str]) -> None:

@@ -80,6 +80,17 @@ def test_an_import_made_again_changes_nothing(directory: tuple[str, str]) -> Non
     assert "placeholders" in rightfit("import", SAMPLE, "--tenant", "acme", *directory).output
 
 
+def test_no_purge_waits_for_the_device_of_an_import(directory: tuple[str, str], stack: Stack) -> None:
+    with psycopg.connect(stack.database().owner_url) as connection:
+        devices = connection.execute(
+            "SELECT revoked_at IS NOT NULL FROM app.devices WHERE tenant_id = 'acme' AND name = 'import'"
+        ).fetchall()
+    assert devices
+    assert all(is_signed_out for (is_signed_out,) in devices)
+    (purged,) = rightfit("tenant", "purge", "acme", "--dry-run", "--json", *directory).json()  # type: ignore[misc]
+    assert purged["slowest"] is None
+
+
 def test_an_import_reports_what_it_cannot_use(directory: tuple[str, str], tmp_path: Path) -> None:
     assert rightfit("import", tmp_path, "--tenant", "acme", *directory).code == 3
     shutil.copy(SAMPLE / "contacts.csv", tmp_path)
