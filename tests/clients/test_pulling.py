@@ -1,10 +1,11 @@
 """What goes from a page to its tables as it came: the same as by way of entities, whatever the page holds."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
 
 from rightfit_client import LocalError, Replica
@@ -12,12 +13,15 @@ from rightfit_client.doctor import examine
 from rightfit_client.opening import OpenFile, open_file
 from rightfit_client.pulling import PullingCore
 from rightfit_client.testing import HttpAuthority
-from rightfit_sync.changes import Stamp, create
+from rightfit_sync.apply import APPLIED
+from rightfit_sync.causality.dot import Dot
+from rightfit_sync.changes import Stamp, create, edit
 from rightfit_sync.conflicts import Conflict
 from rightfit_sync.feed import Page
+from rightfit_sync.ingest.snapshot import Receipt
 from rightfit_sync.outbox import Shown
 from rightfit_sync.packing import Rows
-from rightfit_sync.records import Change
+from rightfit_sync.records import Change, rejected
 from rightfit_sync.replica import ReplicaCore
 from rightfit_sync.schema.spec import Schema
 from rightfit_sync.store import ReplicaState
@@ -113,8 +117,28 @@ def act(replica: Replica, random: Random) -> None:
         pass
 
 
-def add_property(_shown: Shown, stamp: Stamp) -> Change:
-    return create("property", "p2", {"address": "2 High Street"}, stamp, SCHEMA)
+def disturb(core: ReplicaCore, random: Random) -> None:
+    """Do something on the reader's own side: write, give up, hear of the oldest edit that it is accepted or not."""
+    pending = list(core.store.pending())
+    match random.randrange(4):
+        case 0 if pending:
+            core.set_aside(pending[0].change.dot, rejected("discarded", "not wanted"))
+        case 1 if pending:
+            first = pending[0]
+            outcome = random.choice([APPLIED, rejected("invalid", "no")])
+            core.take_receipts([Receipt(first.change.dot, first.digest, outcome)])
+        case _:
+            entity_id, values = (
+                random.choice(["p1", "p2"]),
+                {"address": random.choice(["3 High Street", "4"])},
+            )
+
+            def author(shown: Shown, stamp: Stamp) -> Change | None:
+                if shown.entity is None:
+                    return create("property", entity_id, values, stamp, SCHEMA)
+                return edit(shown.entity, values, stamp, SCHEMA)
+
+            core.write(("property", entity_id), author, 1)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -129,9 +153,6 @@ def test_a_page_leaves_the_same_file_as_by_way_of_entities(
     with file(tmp_path / "plain.db", schema) as plain, file(tmp_path / "whole.db", schema) as whole:
         by_entities = ReplicaCore(whole.store, schema, lambda: "other")
         for step in range(40):
-            if step == 30:
-                for core in (plain.core, by_entities):
-                    core.write(("property", "p2"), add_property, 1)
             for _ in range(random.randrange(1, 6)):
                 act(random.choice(writers), random)
             random.choice(writers).sync()
@@ -139,10 +160,63 @@ def test_a_page_leaves_the_same_file_as_by_way_of_entities(
             pages.append(authority.memory.pull("reader", cursor, random.choice([1, 3, 1_000])))
             # Now and then, a page that came long ago comes once more.
             page = pages[-1] if random.random() < 0.7 else random.choice(pages)
-            assert plain.core.take_page(as_sent(page)) == by_entities.take_page(as_sent(page))
+            disturbance = random.random() if step >= 20 and random.random() < 0.4 else None
+            changed = []
+            for core in (plain.core, by_entities):
+                with core.store.transaction():
+                    if disturbance is not None:
+                        disturb(core, Random(disturbance))
+                    changed.append(core.take_page(as_sent(page)))
+            assert changed[0] == changed[1]
             assert content(plain) == content(whole)
             # What follows from the trunk is made anew, with all that can be in dispute looked for.
             assert [finding for finding in examine(plain) if not finding.holds] == []
+
+
+def forget(core: ReplicaCore) -> None:
+    """Hear that the one edit is refused: what is shown without it is put off until the transaction ends."""
+    (entry,) = core.store.pending()
+    core.take_receipts([Receipt(entry.change.dot, entry.digest, rejected("invalid", "no"))])
+
+
+def say_again(core: ReplicaCore) -> None:
+    """Put the one edit into the outbox under a dot more, without showing it."""
+    (entry,) = core.store.pending()
+    dot = Dot("reader", 2)
+    core.store.put_entry(
+        msgspec.structs.replace(entry, change=msgspec.structs.replace(entry.change, dot=dot))
+    )
+    core.store.drop_entries([entry.change.dot])
+
+
+def move(shown: Shown, stamp: Stamp) -> Change | None:
+    assert shown.entity is not None
+    return edit(shown.entity, {"address": "2 High Street"}, stamp, SCHEMA)
+
+
+@pytest.mark.parametrize("meanwhile", [forget, say_again])
+def test_what_the_transaction_has_put_off_has_a_say(
+    tmp_path: Path,
+    open_replica: OpenReplica,
+    authority: HttpAuthority,
+    meanwhile: Callable[[ReplicaCore], None],
+) -> None:
+    writer = open_replica("dev-a")
+    writer.insert("property", address="1 High Street", entity_id="p1")
+    writer.sync()
+    authority.let_in("reader")
+    first, schema = as_sent(authority.memory.pull("reader", None, 1_000)), authority.memory.schema
+    writer.update("property", "p1", {"address": "9 High Street"})
+    writer.sync()
+    second = authority.memory.pull("reader", first.cursor, 1_000)
+    with file(tmp_path / "plain.db", schema) as plain, file(tmp_path / "whole.db", schema) as whole:
+        for core in (plain.core, ReplicaCore(whole.store, schema, lambda: "other")):
+            core.take_page(first)
+            core.write(("property", "p1"), move, 1)
+            with core.store.transaction():
+                meanwhile(core)
+                core.take_page(as_sent(second))
+        assert content(plain) == content(whole)
 
 
 def test_rows_that_are_plain_never_become_entities(

@@ -1,14 +1,14 @@
 """Pulling: rows of a page that go to their tables as they came.
 
-Where no edit waits and none was ever lost, what an app sees of an entity is its trunk. So all that
-`ReplicaCore.take_page` does with a row comes down to two rows: its bytes in the trunk, unless that has a newer one, and
-what it shows in the view table. Most rows, and nearly all of a first pull, have one value at each path, were never
-deleted and are in no conflict: they show just these values, and need not even become entities.
+What an app sees of an entity of which no edit waits is its trunk. So all that `ReplicaCore.take_page` does with its
+row comes down to two rows: its bytes in the trunk, unless that has a newer one, and what it shows in the view table.
+Most rows, and nearly all of a first pull, have one value at each path, were never deleted and are in no conflict: they
+show just these values, and need not even become entities.
 
-Everything else of a page is left to `take_page`, and so is a page that finds something in the outbox.
+Everything else of a page is left to `take_page`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 from msgspec.structs import replace
 
@@ -33,31 +33,29 @@ class PullingCore(ReplicaCore):
         rows = page.rows
         if not isinstance(rows, Rows) or page.evicted:
             return super().take_page(page)
+        # Should a page name an entity twice, the later row counts.
+        brought = {(row.read.kind, row.entity_id): row for row in rows.read}
         with self._file.transaction():
-            if self._is_in_the_way(rows.read):
+            if self._is_used_elsewhere(brought.values()):
                 return super().take_page(page)
-            shown = self._file.put_pulled(self._pulled(rows.read)) if rows else set()
-            return shown | super().take_page(replace(page, rows=()))
+            left = [brought.pop(key) for key in sorted(self._file.edited(brought.keys()))]
+            shown = self._file.put_pulled(self._pulled(brought)) if brought else set()
+            return shown | super().take_page(replace(page, rows=Rows(left)))
 
-    def _is_in_the_way(self, rows: Sequence[ReadRow]) -> bool:
-        """Whether more than the trunk decides what is shown, or a row shows our device id to be used elsewhere."""
+    def _is_used_elsewhere(self, rows: Iterable[ReadRow]) -> bool:
+        """Whether a row holds a dot of our device id that we have not spent."""
         state = self._file.state()
         ours, spent = state.device_id, state.counter
-        return not self._file.has_no_edits() or any(
-            row.read.version_vector.get(ours, 0) > spent for row in rows
-        )
+        return any(row.read.version_vector.get(ours, 0) > spent for row in rows)
 
-    def _pulled(self, rows: Sequence[ReadRow]) -> Pulled:
+    def _pulled(self, rows: Mapping[Key, ReadRow]) -> Pulled:
         pulled = Pulled(rows, {}, {})
         plain_columns = self._file.views.plain_columns
-        for row in rows:
-            key = (row.read.kind, row.entity_id)
+        for key, row in rows.items():
             by_path = undisputed(row.read)
             columns = None if by_path is None else plain_columns(key, by_path, row.orphans)
             if columns is None:
                 pulled.others[key] = row.whole()
             else:
-                # A page names nobody twice; were it to, the later row would be the one to show.
-                pulled.others.pop(key, None)
-                pulled.columns.setdefault(row.read.kind, []).append(columns)
+                pulled.columns.setdefault(key[0], []).append(columns)
         return pulled

@@ -55,6 +55,8 @@ def _by_key(columns: str, table: str, order: str = "") -> _ByKey:
 _TRUNKS = _by_key("t.row, t.crc", "rightfit_trunk")
 _NUMBERS = _by_key("t.kind, t.entity_id, t.seq", "rightfit_trunk")
 _ENTRIES = _by_key("t.entry, t.crc, t.position", "rightfit_outbox", " ORDER BY t.position")
+_WAITING = "SELECT kind, entity_id FROM rightfit_outbox LIMIT ?"
+_EDITED = _by_key("t.kind, t.entity_id", "rightfit_outbox")
 _LOST = _by_key("t.kind, t.entity_id, t.device_id, t.counter", "rightfit_lost")
 
 _PUT_TRUNK = """INSERT INTO rightfit_trunk (kind, entity_id, seq, tags, row, crc)
@@ -74,7 +76,7 @@ _BY_DOT = f"""SELECT t.entry, t.crc, t.position FROM {_WANTED} rightfit_outbox A
 class Pulled(NamedTuple):
     """Rows of a page: all of them, the columns of those that are in no dispute, by kind, and all others whole."""
 
-    rows: Sequence[ReadRow]
+    rows: Mapping[Key, ReadRow]
     columns: dict[str, list[Sequence[Column]]]
     others: dict[Key, Row]
 
@@ -225,21 +227,28 @@ class SqliteStore:
             self._has_trunks = None
             self._rows.update(taken)
 
-    def has_no_edits(self) -> bool:
-        """Whether nothing but the trunk has a say in what is shown: no edit waits or was lost, nothing is put off."""
-        return not self._unwritten and self._is_empty("rightfit_outbox") and not self._may_have_lost()
+    def edited(self, keys: Collection[Key]) -> set[Key]:
+        """Return those of `keys` that not only the trunk has a say in: an edit waits, or a view is put off."""
+        unwritten = self._unwritten
+        # Mostly the outbox is short, and read faster than asked for each key.
+        waiting = self._as_written(_WAITING, (len(keys) + 1,))
+        if len(waiting) > len(keys):
+            waiting = self._keyed(_EDITED, keys)
+        edited = {(str(kind), str(entity_id)) for kind, entity_id in waiting}
+        edited.update(unwritten.keys, unwritten.shown)
+        return edited.intersection(keys)
 
     def put_pulled(self, pulled: Pulled) -> set[Key]:
         """Insert rows of the trunk, or replace older ones, and show them; return whose view may have changed.
 
-        It must be known that nothing but the trunk has a say in what is shown (`has_no_edits`).
+        It must be known that nothing but the trunk has a say in what is shown (see `edited`).
         """
         with self.transaction():
             rows, columns, others = pulled
             cursor = self._connection.executemany(_PUT_NEWER, _trunk_columns(rows))
-            newer = {(row.read.kind, row.entity_id) for row in rows}
+            newer = set(rows)
             if cursor.rowcount != len(rows):
-                newer -= self._not_taken(rows, newer)
+                newer -= self._not_taken(rows)
                 others = {key: row for key, row in others.items() if key in newer}
                 columns = {
                     kind: [row for row in found if (kind, row[0]) in newer] for kind, found in columns.items()
@@ -253,14 +262,12 @@ class SqliteStore:
                 self.views.write({key: view_of(Fold(row.entity)) for key, row in others.items()}, others)
             return newer
 
-    def _not_taken(self, rows: Iterable[ReadRow], keys: Collection[Key]) -> set[Key]:
+    def _not_taken(self, rows: Mapping[Key, ReadRow]) -> set[Key]:
         """Return the keys of rows that are older than what the trunk has."""
-        brought = {(row.read.kind, row.entity_id): row.seq for row in rows}
-        held = self._keyed(_NUMBERS, keys)
         return {
             key
-            for kind, entity_id, seq in held
-            if brought[key := (str(kind), str(entity_id))] < int(seq or 0)
+            for kind, entity_id, seq in self._keyed(_NUMBERS, rows)
+            if rows[key := (str(kind), str(entity_id))].seq < int(seq or 0)
         }
 
     def drop_trunks(self, keys: Collection[Key]) -> None:
@@ -387,16 +394,13 @@ class SqliteStore:
     def lost(self, keys: Collection[Key]) -> Mapping[Key, frozenset[Dot]]:
         """Return the rejected and void dots of those `keys` that have some. They are kept for ever."""
         found: dict[Key, set[Dot]] = {}
-        if not self._may_have_lost():
+        if self._has_lost is None and not self._is_shared:
+            self._has_lost = not self._is_empty("rightfit_lost")
+        if self._has_lost is False:
             return {}
         for kind, entity_id, device_id, counter in self._keyed(_LOST, keys):
             found.setdefault((str(kind), str(entity_id)), set()).add(Dot(str(device_id), int(counter or 0)))
         return {key: frozenset(dots) for key, dots in found.items()}
-
-    def _may_have_lost(self) -> bool:
-        if self._has_lost is None and not self._is_shared:
-            self._has_lost = not self._is_empty("rightfit_lost")
-        return self._has_lost is not False
 
     def put_lost(self, key: Key, dot: Dot) -> None:
         """Remember a rejected or void dot."""
@@ -467,15 +471,15 @@ class SqliteStore:
         return [msgspec.msgpack.decode(blob, type=Conflict) for (blob,) in rows if isinstance(blob, bytes)]
 
 
-def _trunk_columns(rows: Iterable[ReadRow]) -> Iterator[tuple[Column, ...]]:
+def _trunk_columns(rows: Mapping[Key, ReadRow]) -> Iterator[tuple[Column, ...]]:
     """Yield the columns of rows of the trunk; most of them have the very tags of the one before."""
     tags: Sequence[str] = ()
     as_text = as_json(tags)
-    for row in rows:
+    for (kind, entity_id), row in rows.items():
         if row.tags is not tags:
             tags, as_text = row.tags, as_json(row.tags)
         blob = encode_read_row(row)
-        yield row.read.kind, row.entity_id, row.seq, as_text, blob, crc32(blob)
+        yield kind, entity_id, row.seq, as_text, blob, crc32(blob)
 
 
 def _genuine(blob: Column, crc: Column) -> bytes:
