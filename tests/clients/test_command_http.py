@@ -247,6 +247,25 @@ def test_doctor_compares_with_the_authority_and_mends(at_home: Shell) -> None:
     assert sorted(one["title"] for one in titles) == ["record 0", "record 1", "record 2"]
 
 
+def test_a_sync_says_that_a_repair_is_owed_until_somebody_makes_it(at_home: Shell) -> None:
+    at_home("insert", "work_order", "title=x")
+    at_home("sync")
+    with Replica.open("replica.db") as replica:
+        (found,) = replica.query("work_order")
+        row = replica._store.trunks([("work_order", str(found["entity_id"]))])[
+            "work_order", str(found["entity_id"])
+        ]
+        forged = replace(row.entity, entity_id="01890000-0000-7000-8000-000000000000")
+        replica._store.put_trunks([replace(row, entity=forged, seal=b"forged")])
+        replica.resync()
+    assert "look at it" in at_home("sync", code=7).output
+    assert "needs_repair: run `rightfit replica doctor --verify --repair`" in at_home("sync", code=7).output
+    assert answer(at_home("sync", "--json", code=7))["status"]["code"] == "offer_refused"
+    assert answer(at_home("status", "--json"))["state"] == "needs_repair"
+    at_home("doctor", "--verify", "--repair")
+    assert "up_to_date" in at_home("sync").output
+
+
 def test_F07_salvage_saves_edits_and_sync_fetches_the_rest(
     at_home: Shell, url: str, authority: HttpAuthority
 ) -> None:

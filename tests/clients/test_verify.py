@@ -144,13 +144,49 @@ def test_a_record_that_is_not_taken_back_needs_repair_and_is_forgotten_by_it(
     # Everything else has been done, and the record is kept until somebody decides.
     assert ann.status().pending == 0
     assert len(ann._store.trunk_tags()) == RECORDS + 2  # type: ignore[arg-type]
+    # The next sync has nothing to offer; that a repair is owed is not forgotten, in other processes neither.
+    ann.sync()
+    with Replica.open(ann.path, read_only=True) as beside:
+        for status in (ann.status(), beside.status()):
+            assert (status.state, status.code, status.message) == (
+                "needs_repair",
+                "offer_refused",
+                str(refused.value),
+            )
     ann.resync()
     for repair in (False, True):
+        assert ann.status().state == "needs_repair"
         (found,) = ann.verify(repair=repair)
         assert found.entity_id == "01890000-0000-7000-8000-000000000000"
     assert (ann.status().state, ann.verify()) == ("up_to_date", [])
     assert ("work_order", mine) in authority.memory.held
     assert len(ann.query("work_order")) == RECORDS + 1
+
+
+def test_a_repair_is_owed_no_more_when_a_comparison_comes_through(ann: Replica) -> None:
+    for settle in (ann.verify, ann.sync):
+        put(ann, forged("01890000-0000-7000-8000-000000000000"))
+        ann.resync()
+        with pytest.raises(NeedsRepair):
+            ann.sync()
+        ann._store.drop_trunks([("work_order", "01890000-0000-7000-8000-000000000000")])
+        ann.resync()
+        settle()
+        assert ann.status().state == "up_to_date"
+
+
+def test_rows_too_large_to_read_at_once_are_verified_in_smaller_lots(
+    open_replica: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = open_replica("dev-a")
+    titles = [f"{number} {'x' * 500}" for number in range(40)]
+    for title in titles:
+        ann.insert("work_order", title=title)
+    ann.sync()
+    put(ann, *(retitled(row(ann, title), "damaged") for title in titles))
+    monkeypatch.setattr("rightfit_client.transport.RESPONSE_BYTES_MAX", 20_000)
+    assert len(ann.verify()) == len(ann.verify(repair=True)) == 40
+    assert ann.verify() == []
 
 
 @pytest.mark.parametrize("changed", ["CAST(row AS TEXT)", "CAST(row || x'00' AS BLOB)", "x''"])

@@ -108,7 +108,8 @@ class NeedsRepair(RemoteProblem):
 
     - `offer_refused`: the authority lost a record and does not take it back from here, because its seal is
       not genuine (this file was damaged, or the authority lost its keys). Everything else has been synced;
-      `Replica.verify` lists such records, `Replica.verify(repair=True)` forgets them;
+      `Replica.verify` lists such records, `Replica.verify(repair=True)` forgets them. It is raised once, and the
+      status says so until it is dealt with;
     - `wrong_device`: the token is for another replica;
     - `device_cloned`, `counter_gap`, `epoch_changed`, `cursor_expired`, `cursor_invalid`, `cursor_foreign`:
       healing was tried `HEALINGS_PER_EXCHANGE_MAX` times in one sync and never lasted.

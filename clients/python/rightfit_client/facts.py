@@ -40,6 +40,11 @@ def put_meta(connection: sqlite3.Connection, name: str, value: str) -> None:
     connection.execute("INSERT OR REPLACE INTO rightfit_meta (name, value, crc) VALUES (?, ?, ?)", row)
 
 
+def forget_meta(connection: sqlite3.Connection, name: str) -> None:
+    """Forget a fact about the file; one that it does not know is ignored."""
+    connection.execute("DELETE FROM rightfit_meta WHERE name = ?", (name,))
+
+
 def read_state(connection: sqlite3.Connection, *, is_sealed: bool = True) -> ReplicaState:
     """Return the replica's state; raise `StorageError("corrupt")` where it is not what was written."""
     found = connection.execute(_STATE).fetchone()

@@ -42,6 +42,7 @@ from rightfit_client.opening import (
     open_for_reading,
     remembered_url,
 )
+from rightfit_client.owed import RememberingExchange, owed
 from rightfit_client.query import Params, Query, Rows, Select
 from rightfit_client.reading import Reader
 from rightfit_client.salvage import Salvaged, salvage
@@ -345,19 +346,15 @@ class Replica:
 
     def status(self) -> Status:
         """Return what a user interface shows."""
-        state = self._store.state()
-        activity, problem = self._activity, self._activity.problem
+        state, activity = self._store.state(), self._activity
         pending, conflicts = self._store.count_pending(), self._store.count_conflicts()
-        rejected = self._store.count_rejected()
+        rejected, is_syncing = self._store.count_rejected(), activity.is_syncing
         with self._opened.unit.lock:
             synced_at = meta(self._opened.connection, LAST_SYNCED)
+            problem = activity.problem or owed(self._opened)
         return Status(
             state=state_of(
-                problem,
-                is_syncing=activity.is_syncing,
-                rejected=rejected,
-                conflicts=conflicts,
-                pending=pending,
+                problem, is_syncing=is_syncing, rejected=rejected, conflicts=conflicts, pending=pending
             ),
             pending=pending,
             conflicts=conflicts,
@@ -453,7 +450,7 @@ class Replica:
         def note_time() -> None:
             put_meta(self._opened.connection, LAST_SYNCED, str(self._clock()))
 
-        return Exchange(self._opened.core, report=report, taken=note_time)
+        return RememberingExchange(self._opened, report=report, taken=note_time)
 
     def _make_loop(self, progress: Callable[[Progress], None] | None) -> SyncLoop:
         self._connected()

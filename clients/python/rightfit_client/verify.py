@@ -6,7 +6,7 @@ after one more sync was damaged. Source: docs/explanation/semantics.md, section 
 """
 
 from collections.abc import Callable, Generator
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
@@ -20,12 +20,15 @@ from rightfit_client.errors import (
 )
 from rightfit_client.loop import drive
 from rightfit_client.opening import OpenFile
-from rightfit_sync.exchange import Call, Exchange, Response
-from rightfit_sync.reconcile import Differing, Reconciliation
+from rightfit_client.owed import settle
+from rightfit_sync.exchange import RESPONSE_TOO_LARGE, Call, Exchange, Response
+from rightfit_sync.limits import KEYS_PER_REQUEST_MAX
+from rightfit_sync.reconcile import Differing, Reconciled, Reconciliation
 from rightfit_sync.wire.messages import ReconcileRequest, ReconcileResponse
 
 Send = Callable[[Call], Response]
 _T = TypeVar("_T")
+_Steps: TypeAlias = Generator[ReconcileRequest, ReconcileResponse, _T]
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -46,7 +49,9 @@ def verify(opened: OpenFile, begin: Callable[[], Exchange], send: Send, *, repai
         still = {one.key for one in differing}
         differing = [one for one in _compared(opened, send) if one.key in still]
     if differing and repair:
-        _carry_out(Reconciliation(opened.core, is_repair=True).steps(), send)
+        _carry_out(lambda rows_max: _mending(opened, rows_max), send)
+    if repair or not differing:
+        settle(opened)
     return [*unread, *map(_difference, differing)]
 
 
@@ -60,10 +65,26 @@ def _sync(begin: Callable[[], Exchange], send: Send) -> None:
 
 
 def _compared(opened: OpenFile, send: Send) -> list[Differing]:
-    return _carry_out(Reconciliation(opened.core).compare(), send)
+    return _carry_out(lambda rows_max: Reconciliation(opened.core, rows_max=rows_max).compare(), send)
 
 
-def _carry_out(steps: Generator[ReconcileRequest, ReconcileResponse, _T], send: Send) -> _T:
+def _mending(opened: OpenFile, rows_max: int) -> _Steps[Reconciled]:
+    return Reconciliation(opened.core, is_repair=True, rows_max=rows_max).steps()
+
+
+def _carry_out(begin: Callable[[int], _Steps[_T]], send: Send) -> _T:
+    """Carry out the steps that `begin` gives; begin again with smaller lots where an answer is too large to read."""
+    rows_max = KEYS_PER_REQUEST_MAX
+    while True:
+        try:
+            return _carried_out(begin(rows_max), send)
+        except RemoteProblem as problem:
+            if problem.code != RESPONSE_TOO_LARGE or rows_max == 1:
+                raise
+            rows_max //= 2
+
+
+def _carried_out(steps: _Steps[_T], send: Send) -> _T:
     try:
         request = next(steps)
         while True:

@@ -13,14 +13,12 @@ from rich.markup import escape
 
 from rightfit_client.commands.account import read_schema
 from rightfit_client.commands.naming import complete_kind
-from rightfit_client.commands.options import answer, command, kept_token, reading, writing
+from rightfit_client.commands.options import NEEDS_ATTENTION, answer, command, kept_token, reading, writing
 from rightfit_client.doctor import Finding
 from rightfit_client.portable import export_csv, export_json, import_csv, import_json
 from rightfit_client.replica import Replica
 from rightfit_client.salvage import Salvaged
 from rightfit_client.verify import Difference
-
-_DAMAGED = 7
 
 
 @click.command()
@@ -97,7 +95,7 @@ def doctor(context: click.Context, path: Path, as_json: bool, verify: bool, repa
     report = found if differing is None else {"findings": found, "differing": differing}
     answer(report, as_json, lambda console: _draw_findings(console, found, differing or []))
     if not all(finding.holds for finding in found):
-        context.exit(_DAMAGED)
+        context.exit(NEEDS_ATTENTION)
 
 
 def _compared(differing: list[Difference], *, repair: bool) -> Finding:

@@ -20,7 +20,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 import msgspec
 import rich_click as click
@@ -45,12 +45,13 @@ from rightfit_sync.values import Value
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
+NEEDS_ATTENTION: Final = 7
 EXIT_CODES: tuple[tuple[type[RightFitError], int], ...] = (
     (Offline, 3),
     (NeedsLogin, 4),
     (NeedsUpgrade, 5),
     (ReplicaInUse, 6),
-    (NeedsRepair, 7),
+    (NeedsRepair, NEEDS_ATTENTION),
 )
 
 

@@ -12,7 +12,15 @@ from rich.progress import Progress as Bar
 
 from rightfit_client.claims import read_claims
 from rightfit_client.commands.ending import listening
-from rightfit_client.commands.options import answer, command, keep_token, kept_token, reading, writing
+from rightfit_client.commands.options import (
+    NEEDS_ATTENTION,
+    answer,
+    command,
+    keep_token,
+    kept_token,
+    reading,
+    writing,
+)
 from rightfit_client.replica import Replica
 from rightfit_client.status import Status
 from rightfit_sync.exchange import Progress, Synced
@@ -22,6 +30,7 @@ _REMEDIES = {
     "rejected": "look at `rightfit replica rejected`",
     "conflict": "look at `rightfit replica conflicts`",
     "pending": "run `rightfit replica sync`",
+    "needs_repair": "run `rightfit replica doctor --verify --repair`",
 }
 
 
@@ -62,11 +71,14 @@ def _ago(milliseconds: int) -> str:
 @click.command()
 @click.option("--watch", is_flag=True, help="Stay, and keep syncing until Ctrl-C or SIGTERM.")
 @command
-def sync(path: Path, as_json: bool, watch: bool) -> None:
+@click.pass_context
+def sync(context: click.Context, path: Path, as_json: bool, watch: bool) -> None:
     """Send what is pending and fetch what is new.
 
     Ended by Ctrl-C or SIGTERM, a watch finishes (or drops after some seconds) what is under way, and exits with 0. A
     second one ends it at once; nothing is lost by that.
+
+    Exit code 7 while a repair is owed, though all else has been synced.
     """
     if watch:
         _watch(path, as_json=as_json)
@@ -76,6 +88,8 @@ def sync(path: Path, as_json: bool, watch: bool) -> None:
         _renew(replica, path)
         found = replica.status()
     answer({"synced": synced, "status": found}, as_json, lambda console: _draw_synced(console, synced, found))
+    if found.state == "needs_repair":
+        context.exit(NEEDS_ATTENTION)
 
 
 def _draw_synced(console: Console, synced: Synced, found: Status) -> None:
