@@ -33,9 +33,20 @@ from rightfit_sync.ingest.snapshot import Key, Recorded
 _COUNT = (
     "SELECT head, chain, authority_counter, epoch FROM app.tenants WHERE tenant_id = %s FOR NO KEY UPDATE"
 )
-_MOVE_ON = "UPDATE app.tenants SET head = %s, chain = %s, authority_counter = %s WHERE tenant_id = %s"
-_COMMIT = "INSERT INTO app.commits (tenant_id, seq, chain, device_id) VALUES (%s, %s, %s, %s)"
-_DEVICE = "UPDATE app.devices SET counter = %s, last_seen_at = now() WHERE tenant_id = %s AND device_id = %s"
+# The authority's own device has its counter with the tenant: then no device is named.
+_MOVE_ON = """
+    WITH
+        moved AS (
+            UPDATE app.tenants SET head = %(head)s, chain = %(chain)s, authority_counter = %(authority_counter)s
+            WHERE tenant_id = %(tenant_id)s
+        ),
+        spent AS (
+            UPDATE app.devices SET counter = %(counter)s, last_seen_at = now()
+            WHERE tenant_id = %(tenant_id)s AND device_id = %(spending_id)s
+        )
+    INSERT INTO app.commits (tenant_id, seq, chain, device_id)
+    VALUES (%(tenant_id)s, %(head)s, %(chain)s, %(device_id)s)
+"""
 _ENTITY_TYPES = "bigint bytea jsonb jsonb text text jsonb text jsonb bigint text text text text text"
 _ENTITY_ROWS = composed(
     """
@@ -163,10 +174,19 @@ async def write_commit(
     chain = chained(chain, head, [(*key, digest) for key, digest in zip(keys, digests, strict=True)])
     writing = _Writing(tenant_id, plan, head)
     async with connection.cursor() as cursor:
-        await cursor.execute(_MOVE_ON, (head, chain, max(counter, plan.authority_counter), tenant_id))
-        await cursor.execute(_COMMIT, (tenant_id, head, chain, plan.device.device_id))
-        if not is_authority(plan.device.device_id):
-            await cursor.execute(_DEVICE, (plan.device_counter, tenant_id, plan.device.device_id))
+        device_id = plan.device.device_id
+        await cursor.execute(
+            _MOVE_ON,
+            {
+                "tenant_id": tenant_id,
+                "head": head,
+                "chain": chain,
+                "authority_counter": max(counter, plan.authority_counter),
+                "counter": plan.device_counter,
+                "device_id": device_id,
+                "spending_id": None if is_authority(device_id) else device_id,
+            },
+        )
         changed_references = [
             _key(write) for write in plan.entities if write.references is not None and not write.is_new
         ]
