@@ -36,10 +36,12 @@ class PullingCore(ReplicaCore):
         # Should a page name an entity twice, the later row counts.
         brought = {(row.read.kind, row.entity_id): row for row in rows.read}
         with self._file.transaction():
-            if self._is_used_elsewhere(brought.values()):
+            edited = self._file.edited(brought.keys())
+            if len(edited) == len(brought) or self._is_used_elsewhere(brought.values()):
                 return super().take_page(page)
-            left = [brought.pop(key) for key in sorted(self._file.edited(brought.keys()))]
-            shown = self._file.put_pulled(self._pulled(brought)) if brought else set()
+            left = [row for key, row in brought.items() if key in edited] if edited else []
+            free = {key: row for key, row in brought.items() if key not in edited} if edited else brought
+            shown = self._file.put_pulled(self._pulled(free))
             return shown | super().take_page(replace(page, rows=Rows(left)))
 
     def _is_used_elsewhere(self, rows: Iterable[ReadRow]) -> bool:
