@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import msgspec
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from rightfit_sync.apply import apply, final_value
@@ -74,7 +75,8 @@ class Fold(msgspec.Struct, frozen=True, gc=False):
 
     `texts` are the siblings of the frozen paths, `seen` the version vector that every one of them shows (None:
     nothing is frozen), `own` the device ids that the entries were written under, `skipped` the dots of those that are
-    not shown because they build on a lost one.
+    not shown because they build on a lost one, `twins` the dots of those that the trunk has under another one, with
+    that.
     """
 
     entity: Entity | None
@@ -82,6 +84,7 @@ class Fold(msgspec.Struct, frozen=True, gc=False):
     seen: Mapping[str, int] | None = None
     own: frozenset[str] = frozenset()
     skipped: frozenset[Dot] = frozenset()
+    twins: Mapping[Dot, Dot] = {}
 
 
 def fold(
@@ -102,19 +105,47 @@ def go_on(folded: Fold, entries: Iterable[Entry], schema: Schema, lost: frozense
     """
     for entry in entries:
         change, gone = entry.change, lost | folded.skipped
-        entity, outcome = apply(folded.entity, trimmed(change, folded.entity, gone), schema)
+        meant = _renamed(change, folded.twins) if folded.twins else change
+        entity, outcome = apply(
+            folded.entity, trimmed(meant, folded.entity, gone | folded.twins.keys()), schema
+        )
         if outcome.status == "rejected":
             folded = replace(folded, skipped=folded.skipped | {change.dot})
             continue
+        twin = _twin(entity, change) if outcome.status == "duplicate" else None
         folded = on_top(folded, entry, entity, schema)
+        if twin is not None:
+            folded = replace(folded, twins={**folded.twins, change.dot: twin})
     return folded
+
+
+def _twin(entity: Entity | None, change: Change) -> Dot | None:
+    """Return the dot under which `entity` has a change that was said again, if that is another one."""
+    if entity is None or change.was is UNSET or includes(entity.version_vector, change.dot):
+        return None
+    return next((one.dot for one in entity.named if one.was == change.was), None)
+
+
+def _renamed(change: Change, twins: Mapping[Dot, Dot]) -> Change:
+    """Return `change` with what its author saw, and what it replaces, named as the trunk has it, too."""
+    base = change.base
+    for dot, twin in twins.items():
+        if includes(change.base, dot):
+            base = merge(base, {twin.device_id: twin.counter})
+    patches = {
+        path: replace(patch, replaces=sorted({twins.get(dot, dot) for dot in patch.replaced}))
+        if patch.replaced
+        else patch
+        for path, patch in change.patches.items()
+    }
+    return replace(change, base=base, patches=patches)
 
 
 def on_top(folded: Fold, entry: Entry, entity: Entity | None, schema: Schema) -> Fold:
     """Return `folded` with one entry more, which has made `entity` of its entity."""
     change = entry.change
     own = folded.own if change.dot.device_id in folded.own else folded.own | {change.dot.device_id}
-    folded = Fold(entity, folded.texts, folded.seen, own, folded.skipped)
+    folded = Fold(entity, folded.texts, folded.seen, own, folded.skipped, folded.twins)
     kind = schema.kinds.get(change.kind)
     return folded if kind is None else _with_texts(folded, entry, kind)
 

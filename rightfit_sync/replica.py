@@ -392,9 +392,13 @@ class ReplicaCore:
         self.begin_reconciling(is_other_past=True)
 
     def take_rows(self, rows: Iterable[Row], gone: Collection[Key] = ()) -> None:
-        """Take in rows as the authority has them now, and forget those that are `gone` from it."""
+        """Take in rows as the authority has them now, and forget those that are `gone` from it.
+
+        Their sequence numbers are left aside. Nothing durable proves yet that the authority had got so far; were it
+        put back to an older state now, what it does next would have lower ones, and seem old.
+        """
         with self.store.transaction():
-            fresh = {(row.entity.kind, row.entity.entity_id): row for row in rows}
+            fresh = {(row.entity.kind, row.entity.entity_id): replace(row, seq=0) for row in rows}
             self._look_out(row.entity for row in fresh.values())
             self.store.put_trunks(fresh.values())
             self.store.drop_trunks(gone)

@@ -14,6 +14,7 @@ from rightfit_sync.ingest.snapshot import NO_PAST, Past, Pushed, Recorded
 from rightfit_sync.ingest.twins import rejoined
 from rightfit_sync.join import join
 from rightfit_sync.life import delete_conflict
+from rightfit_sync.outbox import Entry, fold
 from rightfit_sync.reconcile import Reconciliation
 from rightfit_sync.records import Alias, digest, rejected
 from rightfit_sync.testing.authority import MemoryAuthority
@@ -194,6 +195,20 @@ def test_F08_a_delete_has_not_seen_what_only_the_other_past_accepted() -> None:
     knew, knew_not = (replace(gone.life[0], absent=absent) for absent in (UNSET, [Dot("a", 2)]))
     both = join(replace(gone, life=[knew]), replace(gone, life=[knew_not]))
     assert both.life == [knew]
+
+
+def test_F08_what_builds_on_a_change_that_is_in_the_trunk_under_another_name_is_shown() -> None:
+    trunk = state(BORN, replace(NAMED, dot=Dot("c", 1), was=WAS))
+    patch = {"value": "newest", "base": "new", "replaces": [["b", 1]]}
+    later = change("b", 2, base={"a": 1, "b": 1}, patches={"name": patch})
+    entries = [Entry(one, digest(one)) for one in (AGAIN, later)]
+    seen = fold(trunk, entries, SCHEMA).entity
+    assert seen is not None
+    assert shown(seen)["name"] == ["newest"]
+    gone = change("b", 3, "delete", base={"a": 1, "b": 2})
+    seen = fold(trunk, [*entries, Entry(gone, digest(gone))], SCHEMA).entity
+    assert seen is not None
+    assert delete_conflict(seen, KIND) is None
 
 
 def test_F08_a_change_is_told_by_the_name_that_a_state_gives_it() -> None:

@@ -357,7 +357,8 @@ class World:
         screens, came = self.ledger.screens(phone.name), phone.line.rows
         held = phone.device.rows({*screens, *came})
         for key, (row, life) in list(came.items()):
-            if key in held and held[key].seq == row.seq and held[key].entity == row.entity:
+            # What a comparison brought is held without its number.
+            if key in held and held[key].seq in (0, row.seq) and held[key].entity == row.entity:
                 self.ledger.row_came(phone.name, key, life, row.seq)
                 del came[key]
         for key, screen in list(screens.items()):
