@@ -33,11 +33,13 @@ from rightfit_sync.ingest.snapshot import Key, Recorded
 _COUNT = (
     "SELECT head, chain, authority_counter, epoch FROM app.tenants WHERE tenant_id = %s FOR NO KEY UPDATE"
 )
-# The authority's own device has its counter with the tenant: then no device is named.
+# The authority's own device has its counter with the tenant: then no device is named. Whoever gives back what is not
+# here proves that it was lost, should nobody have noticed yet.
 _MOVE_ON = """
     WITH
         moved AS (
-            UPDATE app.tenants SET head = %(head)s, chain = %(chain)s, authority_counter = %(authority_counter)s
+            UPDATE app.tenants SET head = %(head)s, chain = %(chain)s, authority_counter = %(authority_counter)s,
+                restored_at = coalesce(restored_at, CASE WHEN %(gives_back)s THEN now() END)
             WHERE tenant_id = %(tenant_id)s
         ),
         spent AS (
@@ -185,6 +187,7 @@ async def write_commit(
                 "counter": plan.device_counter,
                 "device_id": device_id,
                 "spending_id": None if is_authority(device_id) else device_id,
+                "gives_back": bool(plan.joined),
             },
         )
         changed_references = [

@@ -289,6 +289,8 @@ class MemoryAuthority:
             lambda snapshot: take_offers(taken, snapshot, self.schema, now=now),
         )
         self.joined += decision.joined
+        # Whoever gives back what is not here proves that it was lost, should nobody have noticed yet.
+        self._is_restored = self._is_restored or bool(decision.joined)
         for joined in decision.joined:
             key = (joined.kind, joined.entity_id)
             self._pasts[key] = self._pasts.get(key, NO_PAST).after(joined)

@@ -2,9 +2,13 @@
 
 import msgspec
 
-from rightfit_sync import Schema
+from rightfit_sync import Dot, Schema, changes
+from rightfit_sync.changes import Stamp
+from rightfit_sync.ingest.snapshot import Pushed
+from rightfit_sync.records import digest
 from rightfit_sync.testing.authority import MemoryAuthority
 from rightfit_sync.testing.device import MemoryDevice
+from rightfit_sync.wire.messages import Offer, ReconcileRequest
 
 SCHEMA = msgspec.convert(
     {
@@ -61,3 +65,19 @@ def test_a_restored_record_whose_target_is_gone_is_an_orphan_until_that_comes_ba
     ann.restore(SITE)
     ann.sync(authority, 4)
     assert reasons(ann) == []
+
+
+def test_F08_what_is_given_back_before_its_target_is_an_orphan_until_that_is_said_again() -> None:
+    """The target comes as a create, which may be named already: what was given back proves that something was lost."""
+    authority, _, _ = world()
+    empty = MemoryAuthority(SCHEMA)
+    empty.grant("everybody", ["all"])
+    empty.register("bob", "everybody")
+    memo = authority.held[MEMO]
+    offer = ReconcileRequest(1, 1, "bob", offers=[Offer(memo.entity, memo.seal)])
+    assert not empty.reconcile("bob", offer, 5).refused
+    assert empty.held[MEMO].orphans == ["site_id"]
+    said = changes.create("site", "s", {"name": "Mill"}, Stamp(Dot("bob", 1), 6), SCHEMA)
+    (receipt,), _ = empty.push("bob", [Pushed(said, digest(said))], 6)
+    assert receipt.outcome.status == "applied"
+    assert not empty.held[MEMO].orphans

@@ -188,7 +188,9 @@ class Verdict:
         there = [add for add in adds if not add.bit & removed]
         # Who had taken it away, and was refused, did not see the first one when taking a second one away.
         is_blind = any(one.was_refused and one.values.get(path, True) is None for one in self.record.writes)
-        if bool(there) != (path in self.found.fields) and not is_blind:
+        # What was added once, and came back from two pasts under two names, may stand under the one not seen.
+        is_doubled = self.record.is_joined and bool(adds) and not there
+        if bool(there) != (path in self.found.fields) and not is_blind and not is_doubled:
             yield f"{path} is {'gone' if there else 'there'}: {_listed(writes)}"
         self.states["visible"] += len(there) + len(writes) - len(adds)
         self.states["superseded"] += len(adds) - len(there)
@@ -238,9 +240,11 @@ class Verdict:
         back = {mark for one in typed for mark in one.brought_back}.union(*late)
         if len(kept) == 1:
             # Who settles a conflict takes a whole text away, with what somebody else goes on from unseen. What was
-            # given up, or went with its item, and counts no more, takes nothing away.
+            # given up, or went with its item, and counts no more, takes nothing away; nor is it certain what those do
+            # who go on from a text that they had given up.
             emptied = [one for one in self.touching(path) if one.values.get(path) is None]
-            for write in (one for one in writes if one.op != "resolve" and not one.was_refused):
+            gone_on = hidden(self.record.writes)
+            for write in (one for one in writes if one.op != "resolve" and one not in gone_on):
                 if any(one.saw(write, path) for one in emptied):
                     continue
                 again = (write.texts[path].removed if path in write.texts else frozenset()) & there - back
