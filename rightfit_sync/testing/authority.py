@@ -283,10 +283,7 @@ class MemoryAuthority:
                 taken.append(offer.entity)
         keys = sorted({(entity.kind, entity.entity_id) for entity in taken})
         decision = self._decided(
-            Device(device_id, 0),
-            keys,
-            (),
-            lambda snapshot: take_offers(taken, snapshot, self.schema, now=now),
+            Device(device_id, 0), keys, (), lambda snapshot: take_offers(taken, snapshot, self.schema, now=now)
         )
         self.joined += decision.joined
         # Whoever gives back what is not here proves that it was lost, should nobody have noticed yet.
