@@ -282,8 +282,9 @@ class MemoryAuthority:
             elif key in self.held or key not in self._known:
                 taken.append(offer.entity)
         keys = sorted({(entity.kind, entity.entity_id) for entity in taken})
+        device = Device(device_id, 0)
         decision = self._decided(
-            Device(device_id, 0), keys, (), lambda snapshot: take_offers(taken, snapshot, self.schema, now=now)
+            device, keys, (), lambda snapshot: take_offers(taken, snapshot, self.schema, now=now)
         )
         self.joined += decision.joined
         # Whoever gives back what is not here proves that it was lost, should nobody have noticed yet.
