@@ -55,9 +55,10 @@ def _standing(phone: Phone, ledger: Ledger) -> Iterator[tuple[tuple[Key, str], T
         refused = sum(one.was_refused for one in mine)
         # What was refused or given up leaves the screen, and what was built on it: sooner or later, with its receipt.
         gone = hidden(mine)
-        for path in {path for write in writes for path in write.texts}:
-            if any(one.touches(path) for one in gone):
-                continue
+        # The texts of one write stand still together, and so do those that it shares with another.
+        let_go = [write for write in writes if any(one.touches(path) for one in gone for path in write.texts)]
+        standing = {path for write in writes for path in write.texts}
+        for path in standing.difference(*(write.texts for write in let_go)):
             own = [one for one in mine if screen.own & one.bit and one.touches(path)]
             if own and path not in own[-1].values:
                 # It went with its item, and nobody types there any more: what others do to it shows.
