@@ -339,8 +339,13 @@ class Verdict:
 
 
 def _takes_back(delete: Write, other: Write) -> bool:
-    """Whether the restore `other` took `delete` back; its author may have been asked to look whether it still does."""
-    return other.op == "restore" and _outlived(delete, other) and not other.is_told_twice
+    """Whether the restore `other` took `delete` back for certain.
+
+    Its author may have been asked to look whether it still does, or have seen less, since a text stood still.
+    """
+    if other.op != "restore" or other.is_told_twice or not _outlived(delete, other):
+        return False
+    return bool(other.seen_throughout & delete.bit) or delete.was_refused
 
 
 def _is_later(other: Write, write: Write) -> bool:
