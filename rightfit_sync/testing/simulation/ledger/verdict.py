@@ -188,9 +188,7 @@ class Verdict:
         there = [add for add in adds if not add.bit & removed]
         # Who had taken it away, and was refused, did not see the first one when taking a second one away.
         is_blind = any(one.was_refused and one.values.get(path, True) is None for one in self.record.writes)
-        # What was added once, and came back from two pasts under two names, may stand under the one not seen.
-        is_doubled = self.record.is_joined and bool(adds) and not there
-        if bool(there) != (path in self.found.fields) and not is_blind and not is_doubled:
+        if bool(there) != (path in self.found.fields) and not is_blind:
             yield f"{path} is {'gone' if there else 'there'}: {_listed(writes)}"
         self.states["visible"] += len(there) + len(writes) - len(adds)
         self.states["superseded"] += len(adds) - len(there)
