@@ -99,6 +99,17 @@ def again(change: Change, entity: Entity, stamp: Stamp, schema: Schema) -> Chang
     return _change(entity, patches, stamp, "edit") if patches else None
 
 
+def replacing(patches: Mapping[str, Patch], names: Mapping[Dot, Dot]) -> Mapping[str, Patch]:
+    """Return `patches` with the dots that they replace under their other names, for those that `names` gives one."""
+    named = {path: patch for path, patch in patches.items() if not names.keys().isdisjoint(patch.replaced)}
+    if not named:
+        return patches
+    return {**patches} | {
+        path: replace(patch, replaces=sorted({names.get(dot, dot) for dot in patch.replaced}))
+        for path, patch in named.items()
+    }
+
+
 def resolve(entity: Entity, conflict: Conflict, choice: Value, stamp: Stamp, schema: Schema) -> Change:
     """Return the resolution of `conflict` by `choice`.
 

@@ -14,8 +14,9 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from rightfit_sync.causality.dot import Dot
+from rightfit_sync.changes import replacing
 from rightfit_sync.outbox import Entry
-from rightfit_sync.records import Alias, Change, Patch, digest, encoded
+from rightfit_sync.records import Alias, Change, digest, encoded
 
 
 def first_name(change: Change, known_digest: str) -> Alias:
@@ -52,7 +53,7 @@ def renamed(entries: Sequence[Entry], device_id: str) -> list[Entry]:
             change,
             dot=names[change.dot],
             base=base,
-            patches={path: _patch(patch, names) for path, patch in change.patches.items()},
+            patches=replacing(change.patches, names),
             was=first_name(change, entry.digest),
             formerly=names_between(change),
         )
@@ -85,9 +86,3 @@ def _base(
         if before:
             renewed[device_id] = before
     return renewed
-
-
-def _patch(patch: Patch, names: Mapping[Dot, Dot]) -> Patch:
-    if patch.replaces is UNSET or not any(dot in names for dot in patch.replaces):
-        return patch
-    return replace(patch, replaces=sorted(names.get(dot, dot) for dot in patch.replaces))

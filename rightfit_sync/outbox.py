@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from rightfit_sync.apply import apply, final_value
 from rightfit_sync.causality.dot import Dot, WrittenDot
 from rightfit_sync.causality.version_vector import includes, meet, merge
+from rightfit_sync.changes import replacing
 from rightfit_sync.field import less_dots, merge_field
 from rightfit_sync.limits import CHANGES_PER_PUSH_MAX, PUSH_BYTES_MAX
 from rightfit_sync.merge.registry import MisplacedPathError, rules_of
@@ -132,13 +133,7 @@ def _renamed(change: Change, twins: Mapping[Dot, Dot]) -> Change:
     for dot, twin in twins.items():
         if includes(change.base, dot):
             base = merge(base, {twin.device_id: twin.counter})
-    patches = {
-        path: replace(patch, replaces=sorted({twins.get(dot, dot) for dot in patch.replaced}))
-        if patch.replaced
-        else patch
-        for path, patch in change.patches.items()
-    }
-    return replace(change, base=base, patches=patches)
+    return replace(change, base=base, patches=replacing(change.patches, twins))
 
 
 def on_top(folded: Fold, entry: Entry, entity: Entity | None, schema: Schema) -> Fold:

@@ -242,9 +242,11 @@ class _Cutter:
         if not piece.is_last:
             visible += await self._companions(place, piece, visible)
             remaining = await self._transaction.count_after(piece.cursor.seq)
-        own = [row for row in visible if _is_own(row, made, place)]
-        visible = [row for row in visible if not _is_own(row, made, place)]
-        rows, seals = apart(self._rows.rows(visible, tags, self._tenant_id))
+        own: list[FeedRow] = []
+        others: list[FeedRow] = []
+        for row in visible:
+            (own if _is_own(row, made, place) else others).append(row)
+        rows, seals = apart(self._rows.rows(others, tags, self._tenant_id))
         packed = self._rows.rows(own, tags, self._tenant_id)
         places = [
             PackedOwn(one.step, made.own[row.kind, row.entity_id][0], one.tags)

@@ -31,6 +31,7 @@ from msgspec.structs import replace
 from rightfit_sync.apply import DUPLICATE, VOID, apply
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.causality.version_vector import includes, merge
+from rightfit_sync.changes import replacing
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.identity import first_name, former_dots
 from rightfit_sync.ingest.consequences import Consequences
@@ -50,7 +51,7 @@ from rightfit_sync.ingest.snapshot import (
 from rightfit_sync.ingest.twins import shows
 from rightfit_sync.limits import ABSENT_DOTS_MAX, CHANGES_PER_TRANSACTION_MAX
 from rightfit_sync.outbox import transactions, trimmed
-from rightfit_sync.records import APPLIED, RECEIPT_LOST, Alias, Change, Entity, Outcome, Patch, rejected
+from rightfit_sync.records import APPLIED, RECEIPT_LOST, Alias, Change, Entity, Outcome, rejected
 from rightfit_sync.schema.spec import Schema
 
 
@@ -187,7 +188,9 @@ class _Ingest:
             return change
         base = self._base(change, before)
         clamped = trimmed(change if base is change.base else replace(change, base=base), before, self._absent)
-        patches, absent = self._renamed(change.patches), self._passed_over(change, before) or UNSET
+        # What replaces a duplicate replaces what had been accepted.
+        patches = replacing(change.patches, self._twins)
+        absent = self._passed_over(change, before) or UNSET
         if patches is change.patches and change.written_at <= self._now and absent is change.absent:
             return clamped
         written_at = min(change.written_at, self._now)
@@ -229,17 +232,6 @@ class _Ingest:
         """Whether `dot` was answered before, or a moment ago in this push: for good, not that its answer is lost."""
         known = [self._snapshot.receipts.get(dot), *(one for one in self._receipts if one.dot == dot)]
         return any(receipt is not None and receipt.outcome.code != RECEIPT_LOST for receipt in known)
-
-    def _renamed(self, patches: Mapping[str, Patch]) -> Mapping[str, Patch]:
-        """Return `patches` with the dots of duplicates replaced by those under which they had been accepted."""
-        if not self._twins or not any(
-            dot in self._twins for patch in patches.values() for dot in patch.replaced
-        ):
-            return patches
-        return {
-            path: replace(patch, replaces=sorted({self._twins.get(dot, dot) for dot in patch.replaced}))
-            for path, patch in patches.items()
-        }
 
     def _base(self, change: Change, before: Entity | None) -> Mapping[str, int]:
         """Return `base` with what its author saw under another dot named as it was accepted, too.

@@ -15,12 +15,17 @@ ESCAPES = (
 )
 
 
-@pytest.mark.anyio
-@pytest.mark.parametrize("words", ESCAPES)
-async def test_T10_what_a_device_writes_sets_no_tenant(world: World, words: str) -> None:
+async def neighbour(world: World) -> None:
+    """Another tenant with a record of its own."""
     stranger = world.office("sam", OTHER)
     stranger.create(("job", "theirs"), {"title": "Roof"})
     await stranger.settle()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("words", ESCAPES)
+async def test_T10_what_a_device_writes_sets_no_tenant(world: World, words: str) -> None:
+    await neighbour(world)
     ann = world.office()
     key = ("job", words)
     ann.create(key, {"title": words})
@@ -35,9 +40,7 @@ async def test_T10_what_a_device_writes_sets_no_tenant(world: World, words: str)
 @pytest.mark.anyio
 @pytest.mark.parametrize("words", ESCAPES)
 async def test_T10_names_of_subjects_and_devices_set_no_tenant(world: World, words: str) -> None:
-    stranger = world.office("sam", OTHER)
-    stranger.create(("job", "theirs"), {"title": "Roof"})
-    await stranger.settle()
+    await neighbour(world)
     with pytest.raises(LocalError, match="no tenant id"):
         world.tenant(words)
     world.tenant()

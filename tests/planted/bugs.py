@@ -143,7 +143,7 @@ BUGS = (
     Bug(
         "later changes go on naming the old dots",
         "identity.py",
-        "            patches={path: _patch(patch, names) for path, patch in change.patches.items()},\n",
+        "            patches=replacing(change.patches, names),\n",
         "            patches=change.patches,\n",
     ),
     Bug(

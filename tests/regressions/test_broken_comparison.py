@@ -7,8 +7,8 @@ import msgspec
 
 from rightfit_sync import Schema
 from rightfit_sync.reconcile import Reconciliation
-from rightfit_sync.testing.authority import MemoryAuthority
 from rightfit_sync.testing.device import MemoryDevice
+from tests.regressions.everybody import authority_of
 
 FIELDS = {"name": {"type": "str"}}
 SCHEMA = msgspec.convert(
@@ -18,11 +18,8 @@ MILL, YARD = ("site", "mill"), ("site", "yard")
 
 
 def test_F08_what_follows_a_restore_is_no_older_than_what_a_broken_comparison_had_brought() -> None:
-    authority = MemoryAuthority(SCHEMA)
-    authority.grant("everybody", ["all"])
     ann, bob = MemoryDevice("ann", SCHEMA), MemoryDevice("bob", SCHEMA)
-    for device in (ann, bob):
-        authority.register(device.device_id, "everybody")
+    authority = authority_of(SCHEMA, ann, bob)
     for key in (MILL, YARD):
         bob.create(key, {"name": "old"})
     for device in (bob, ann):

@@ -9,6 +9,7 @@ from rightfit_sync.records import digest
 from rightfit_sync.testing.authority import MemoryAuthority
 from rightfit_sync.testing.device import MemoryDevice
 from rightfit_sync.wire.messages import Offer, ReconcileRequest
+from tests.regressions.everybody import authority_of
 
 SCHEMA = msgspec.convert(
     {
@@ -28,11 +29,8 @@ SITE, MEMO = ("site", "s"), ("memo", "m")
 
 
 def world() -> tuple[MemoryAuthority, MemoryDevice, MemoryDevice]:
-    authority = MemoryAuthority(SCHEMA)
-    authority.grant("everybody", ["all"])
     ann, bob = MemoryDevice("ann", SCHEMA), MemoryDevice("bob", SCHEMA)
-    for device in (ann, bob):
-        authority.register(device.device_id, "everybody")
+    authority = authority_of(SCHEMA, ann, bob)
     ann.create(SITE, {"name": "Mill"})
     ann.create(MEMO, {"text": "key under the mat", "site_id": "s"})
     ann.sync(authority, 1)
@@ -69,10 +67,8 @@ def test_a_restored_record_whose_target_is_gone_is_an_orphan_until_that_comes_ba
 
 def test_F08_what_is_given_back_before_its_target_is_an_orphan_until_that_is_said_again() -> None:
     """The target comes as a create, which may be named already: what was given back proves that something was lost."""
-    authority, _, _ = world()
-    empty = MemoryAuthority(SCHEMA)
-    empty.grant("everybody", ["all"])
-    empty.register("bob", "everybody")
+    authority, _, bob = world()
+    empty = authority_of(SCHEMA, bob)
     memo = authority.held[MEMO]
     offer = ReconcileRequest(1, 1, "bob", offers=[Offer(memo.entity, memo.seal)])
     assert not empty.reconcile("bob", offer, 5).refused

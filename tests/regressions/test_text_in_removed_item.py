@@ -7,8 +7,8 @@ sees what was typed: a run begins with what was shown.
 import msgspec
 
 from rightfit_sync import Schema
-from rightfit_sync.testing.authority import MemoryAuthority
 from rightfit_sync.testing.device import MemoryDevice
+from tests.regressions.everybody import authority_of
 
 NOTE = {"merge": "text", "type": "str"}
 FIELDS = {"items": {"merge": "keyed_list", "type": "list", "fields": {"note": NOTE}}}
@@ -28,12 +28,9 @@ def test_what_was_typed_goes_with_the_item() -> None:
 
 
 def test_what_is_typed_after_the_removal_is_on_screen() -> None:
-    authority = MemoryAuthority(SCHEMA)
-    authority.grant("everybody", ["all"])
     ann = MemoryDevice("ann", SCHEMA, clock=lambda: 2_000)
     bob = MemoryDevice("bob", SCHEMA, clock=lambda: 1_000)
-    for device in (ann, bob):
-        authority.register(device.device_id, "everybody")
+    authority = authority_of(SCHEMA, ann, bob)
     ann.create(LIST, {"items/7": "V"})
     for device in (ann, bob):
         device.sync(authority, 3_000)
@@ -49,11 +46,8 @@ def test_what_is_typed_after_the_removal_is_on_screen() -> None:
 
 
 def test_what_went_with_the_item_stays_gone_while_more_is_typed() -> None:
-    authority = MemoryAuthority(SCHEMA)
-    authority.grant("everybody", ["all"])
     ann, bob = MemoryDevice("ann", SCHEMA), MemoryDevice("bob", SCHEMA)
-    for device in (ann, bob):
-        authority.register(device.device_id, "everybody")
+    authority = authority_of(SCHEMA, ann, bob)
     ann.create(LIST, {"items/7": "V"})
     for device in (ann, bob):
         device.sync(authority, 3_000)

@@ -73,6 +73,7 @@ class ViewTable:
 
         Most values are columns as they are, and are looked at one by one only where a type says that one is not.
         """
+        # Values that are no columns are converted next.
         row: list[Column] = [entity_id, *map(by_path.get, self._names)]  # type: ignore[list-item]
         if not (self._are_plain and _SCALARS.issuperset(map(type, row))):
             for number, convert in self._converts:
