@@ -6,10 +6,10 @@
 | `bytes` | what a change or row of a message takes, before compression |
 | `ratio` | processor time of the path by that of its yardstick, taken in turns, a quick tenth of each |
 
-No absolute time is looked at. A ratio that is too great is measured again, up to `ATTEMPTS` times, before it fails:
-load from elsewhere comes and goes, what the code costs does not. `--keep` writes what is measured now as what is
-expected. Counts belong to a version of Python; on one that `guard.json` does not know, nothing is compared, and the
-program says so.
+No absolute time is looked at. A ratio that is too great is measured again, up to `ATTEMPTS` times with longer and
+longer pauses, before it fails: load from elsewhere comes and goes, what the code costs does not. `--keep` writes what
+is measured now as what is expected. Counts belong to a version of Python; on one that `guard.json` does not know,
+nothing is compared, and the program says so.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
-from time import process_time
+from time import process_time, sleep
 
 import msgspec
 from rich.table import Table
@@ -35,6 +35,8 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 TOLERANCE = 0.15
 ROUNDS = 60
 ATTEMPTS = 4
+PAUSE_SECONDS = 5.0
+"""Before the second attempt; twice as long before each further one."""
 
 Figures = dict[str, dict[str, float]]
 Paths = Mapping[str, Callable[[], Prepared]]
@@ -98,7 +100,9 @@ def ratios(found: Paths, expected: Mapping[str, float]) -> dict[str, float]:
             chosen = [prepare for name, prepare in found.items() if name.startswith(f"{group}.")]
             wanted = expected.get(group)
             found_so_far: list[float] = []
-            for _ in range(ATTEMPTS):
+            for attempt in range(ATTEMPTS):
+                if wanted is not None and attempt:
+                    sleep(PAUSE_SECONDS * 2 ** (attempt - 1))
                 found_so_far.append(round(sum(_ratio(prepare, yardstick) for prepare in chosen), 4))
                 if wanted is not None and not _is_dearer(found_so_far[-1], wanted):
                     break
