@@ -112,7 +112,3 @@ class Ahead:
     ) -> list[FeedRow]:
         """Return rows beyond a page: that it is not the last one is never expected."""
         raise NeedsTransactionError
-
-    async def count_after(self, _seq: int) -> int:
-        """Return how many rows follow a page: as above."""
-        raise NeedsTransactionError

@@ -241,7 +241,7 @@ class _Cutter:
         remaining = 0
         if not piece.is_last:
             visible += await self._companions(place, piece, visible)
-            remaining = await self._transaction.count_after(piece.cursor.seq)
+            remaining = _still_to_come(place, piece, position.head)
         own: list[FeedRow] = []
         others: list[FeedRow] = []
         for row in visible:
@@ -283,6 +283,15 @@ class _Cutter:
             held.update(wave)
             found += fresh
         return found
+
+
+def _still_to_come(place: Cursor, piece: _Piece, head: int) -> int:
+    """Return about how many rows follow: as many for each number up to the head as there were on this page.
+
+    An entity that is changed again leaves its number to nobody, and not everybody sees all.
+    """
+    left, passed = head - piece.cursor.seq, piece.cursor.seq - place.seq
+    return -(-left * len(piece.rows) // passed) if passed else left
 
 
 def _is_own(row: FeedRow, made: Made, place: Cursor) -> bool:

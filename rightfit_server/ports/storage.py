@@ -329,9 +329,6 @@ class FeedTransaction(Chains, Protocol):
     ) -> list[FeedRow]:
         """Return visible rows beyond `end` that a transaction after `after` changed with `keys`."""
 
-    async def count_after(self, seq: int) -> int:
-        """Return about how many rows follow."""
-
 
 class ComparingTransaction(Chains, Protocol):
     """What a replica compares its copy with, all of one moment."""

@@ -1,6 +1,8 @@
 """What a pull reads from PostgreSQL.
 
 A row concerns a subject if its audience shares a tag with it, or did so until a commit after the cursor.
+
+Results are binary: a state as text would be twice as long, to write, to send and to read.
 """
 
 from collections.abc import Collection
@@ -16,9 +18,17 @@ from rightfit_server.postgres.viewer import read_chains, read_viewer
 from rightfit_sync.ingest.snapshot import Key
 
 FEED_COLUMNS = sql.SQL(
-    "e.seq, e.commit_seq, e.kind, e.entity_id, e.state, e.audience, e.orphans, e.suggestions::text"
+    "e.seq, e.commit_seq, e.kind, e.entity_id, e.state, e.audience,"
+    " nullif(e.orphans, '{}'), nullif(e.suggestions, '{}')::text"
 )
 """What `feed_row` reads, of `app.entities e`."""
+
+READING_IN_ORDER = "set_config('enable_bitmapscan', 'off', true)"
+"""Makes a transaction read rows of the feed one after the other, in its order, until a page is full.
+
+The planner has no count of a single tenant's rows. Where it takes them for few, it would read all that follow and sort
+them, for every page anew.
+"""
 
 _ROWS_AFTER = (
     sql.SQL("""
@@ -50,9 +60,18 @@ _COMPANIONS = (
     WHERE e.seq > %s AND e.audience && %s::text[] AND (e.kind, e.entity_id) IN (
         SELECT c.kind, c.entity_id
         FROM unnest(%s::text[], %s::text[]) AS k (kind, entity_id)
-            JOIN app.changes m ON m.kind = k.kind AND m.entity_id = k.entity_id AND m.commit_seq > %s
-                AND m.transaction_id IS NOT NULL
+            CROSS JOIN LATERAL (
+                SELECT m.device_id, m.transaction_id FROM app.changes m
+                WHERE m.kind = k.kind AND m.entity_id = k.entity_id AND m.commit_seq > %s
+                OFFSET 0
+            ) AS m
             JOIN app.changes c ON c.device_id = m.device_id AND c.transaction_id = m.transaction_id
+        WHERE EXISTS (
+            SELECT FROM (
+                SELECT FROM app.changes WHERE transaction_id IS NOT NULL
+                ORDER BY device_id, transaction_id LIMIT 1
+            ) AS any_at_all
+        )
     )
     ORDER BY e.seq
 """)
@@ -93,21 +112,16 @@ class PostgresFeed:
         """Return visible rows beyond `end` that a transaction later than `after` changed with `keys`."""
         return await self._rows(_COMPANIONS, (end, sorted(tags), *columns(keys), after))
 
-    async def count_after(self, seq: int) -> int:
-        """Return about how many rows follow."""
-        cursor = await self._connection.execute("SELECT count(*) FROM app.entities WHERE seq > %s", (seq,))
-        row = await cursor.fetchone()
-        return 0 if row is None else int(row[0])
-
     async def _rows(self, statement: str, parameters: tuple[object, ...]) -> list[FeedRow]:
-        return await rows_found(await self._connection.execute(statement, parameters))
+        return await rows_found(await self._connection.execute(statement, parameters, binary=True))
 
 
 async def ask_rows_after(
     connection: Connection, seq: int, tags: Collection[str], limit: int
 ) -> AsyncCursor[TupleRow]:
     """Ask for what `rows_after` returns; `rows_found` reads the answer, in a pipeline after its end."""
-    return await connection.execute(_ROWS_AFTER, {"seq": seq, "tags": sorted(tags), "limit": limit})
+    parameters = {"seq": seq, "tags": sorted(tags), "limit": limit}
+    return await connection.execute(_ROWS_AFTER, parameters, binary=True)
 
 
 async def rows_found(found: AsyncCursor[TupleRow]) -> list[FeedRow]:
@@ -118,4 +132,5 @@ async def rows_found(found: AsyncCursor[TupleRow]) -> list[FeedRow]:
 def feed_row(row: tuple[Any, ...]) -> FeedRow:
     """Return the row of the feed that `FEED_COLUMNS` describe."""
     seq, commit_seq, kind, entity_id, state, audience, orphans, suggestions = row
-    return FeedRow(seq, commit_seq, kind, entity_id, state, audience, orphans, decode_texts(suggestions))
+    told = {} if suggestions is None else decode_texts(suggestions)
+    return FeedRow(seq, commit_seq, kind, entity_id, state, audience, orphans or (), told)

@@ -25,7 +25,7 @@ from rightfit_server.ports.storage import (
 from rightfit_server.postgres.accounts_store import PostgresDevices, note_seen
 from rightfit_server.postgres.comparing_store import PostgresComparing
 from rightfit_server.postgres.epoch import PostgresEpochs
-from rightfit_server.postgres.feed_store import PostgresFeed, ask_rows_after, rows_found
+from rightfit_server.postgres.feed_store import READING_IN_ORDER, PostgresFeed, ask_rows_after, rows_found
 from rightfit_server.postgres.ingest_store import PostgresIngest
 from rightfit_server.postgres.pool import Connection, Pool, check_role
 from rightfit_server.postgres.records_store import PostgresRecords
@@ -35,6 +35,7 @@ _TENANT = "; SELECT set_config('app.tenant_id', {}, true)"
 _BEGIN = sql.SQL("BEGIN" + _TENANT)
 _BEGIN_MOMENT = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 _BEGIN_READING = sql.SQL(_BEGIN_MOMENT + _TENANT)
+_BEGIN_FEED = sql.SQL(_BEGIN_MOMENT + _TENANT + ", " + READING_IN_ORDER)
 _IN_TRANSACTION = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 _CONTENTION = (errors.SerializationFailure, errors.DeadlockDetected)
 # PostgreSQL has ended the session; psycopg counts these as mistakes of its own (class 25 of SQLSTATE).
@@ -86,31 +87,31 @@ class PostgresStorage:
     @asynccontextmanager
     async def feed(self, tenant_id: str) -> AsyncIterator[PostgresFeed]:
         """Open a transaction that reads the feed at one moment."""
-        async with self._transaction(tenant_id, is_reading=True) as connection:
+        async with self._transaction(tenant_id, _BEGIN_FEED) as connection:
             yield PostgresFeed(connection)
 
     @asynccontextmanager
     async def comparing(self, tenant_id: str) -> AsyncIterator[PostgresComparing]:
         """Open a transaction that reads what replicas compare, at one moment."""
-        async with self._transaction(tenant_id, is_reading=True) as connection:
+        async with self._transaction(tenant_id, _BEGIN_READING) as connection:
             yield PostgresComparing(connection)
 
     @asynccontextmanager
     async def epochs(self, tenant_id: str) -> AsyncIterator[PostgresEpochs]:
         """Open a transaction that may begin an epoch."""
-        async with self._transaction(tenant_id, is_reading=False) as connection:
+        async with self._transaction(tenant_id) as connection:
             yield PostgresEpochs(connection, tenant_id)
 
     @asynccontextmanager
     async def records(self, tenant_id: str) -> AsyncIterator[PostgresRecords]:
         """Open a transaction that reads records at one moment."""
-        async with self._transaction(tenant_id, is_reading=True) as connection:
+        async with self._transaction(tenant_id, _BEGIN_READING) as connection:
             yield PostgresRecords(connection)
 
     @asynccontextmanager
     async def devices(self, tenant_id: str) -> AsyncIterator[PostgresDevices]:
         """Open a transaction that writes about devices."""
-        async with self._transaction(tenant_id, is_reading=False) as connection:
+        async with self._transaction(tenant_id) as connection:
             yield PostgresDevices(connection, tenant_id)
 
     async def glance(self, identity: Identity) -> Viewer:
@@ -143,9 +144,8 @@ class PostgresStorage:
                 await note_seen(connection, identity, acknowledged_seq)
 
     @asynccontextmanager
-    async def _transaction(self, tenant_id: str, *, is_reading: bool) -> AsyncIterator[Connection]:
+    async def _transaction(self, tenant_id: str, begin: sql.SQL = _BEGIN) -> AsyncIterator[Connection]:
         async with self._connection() as connection:
-            begin = _BEGIN_READING if is_reading else _BEGIN
             # Two statements, one round trip; such a text cannot be prepared.
             await connection.execute(begin.format(sql.Literal(tenant_id)), prepare=False)
             yield connection
@@ -176,6 +176,7 @@ async def _at_once(connection: Connection, tenant_id: str, *, is_moment: bool = 
         async with connection.pipeline():
             if is_moment:
                 await connection.execute(_BEGIN_MOMENT)
+                await connection.execute("SELECT " + READING_IN_ORDER)
             await connection.execute(SET_TENANT, (tenant_id,))
             yield
             if is_moment:

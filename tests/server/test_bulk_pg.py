@@ -1,11 +1,12 @@
 """Columns that travel as arrays arrive as they were sent, whatever they have in common; what is looked up by many keys
-is looked up key by key, however little the planner knows."""
+is looked up key by key, and what stands in order is read in it, however little the planner knows."""
 
 import psycopg
 import pytest
 
 from rightfit_server.postgres import administration
 from rightfit_server.postgres.bulk import array, arrays
+from rightfit_server.postgres.feed_store import _COMPANIONS, _ROWS_AFTER, READING_IN_ORDER
 from rightfit_server.postgres.ingest_store import _LOCK, _RECEIPTS
 from rightfit_server.postgres.rows import columns
 from tests.server.world import Database
@@ -71,9 +72,8 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize("index", LOOKED_UP)
-def test_a_push_reads_what_it_names_and_not_all_that_its_tenant_has(database: Database, index: str) -> None:
-    statement, parameters = LOOKED_UP[index]
+def fill(database: Database) -> None:
+    """Give a tenant 5,000 records of which the planner knows nothing yet."""
     with psycopg.connect(database.owner_url) as connection:
         administration.create_tenant(connection, "acme")
         administration.create_subject(connection, "acme", "olga")
@@ -83,8 +83,36 @@ def test_a_push_reads_what_it_names_and_not_all_that_its_tenant_has(database: Da
                 connection.execute(
                     f"INSERT INTO app.{table} ({names}) SELECT {values} {FROM_NUMBERS}".encode()
                 )
+
+
+def plan_of(database: Database, statement: str, parameters: object, first: str = "SELECT") -> str:
+    """Return how the service's role would carry out `statement`, after `first`."""
     with psycopg.connect(database.url) as connection, administration.tenant(connection, "acme"):
+        connection.execute(first.encode())
         rows = connection.execute(f"EXPLAIN {statement}".encode(), parameters).fetchall()
-    plan = "\n".join(line for (line,) in rows)
+    return "\n".join(line for (line,) in rows)
+
+
+@pytest.mark.parametrize("index", LOOKED_UP)
+def test_a_push_reads_what_it_names_and_not_all_that_its_tenant_has(database: Database, index: str) -> None:
+    fill(database)
+    plan = plan_of(database, *LOOKED_UP[index])
     assert f"Index Scan using {index}" in plan
     assert "Hash Join" not in plan
+
+
+def test_a_page_reads_its_rows_in_order_and_not_all_that_follow(database: Database) -> None:
+    fill(database)
+    page = {"seq": 1_000, "tags": ["office"], "limit": 1_001}
+    plan = plan_of(database, _ROWS_AFTER, page, f"SELECT {READING_IN_ORDER}")
+    assert "Index Scan using entities_tenant_id_seq_key" in plan
+    assert "Sort" not in plan
+
+
+def test_a_page_asks_for_each_of_its_rows_whether_others_belong_to_it(database: Database) -> None:
+    fill(database)
+    asked = (2_000, ["office"], *columns(KEYS), 1_000)
+    plan = plan_of(database, _COMPANIONS, asked, f"SELECT {READING_IN_ORDER}")
+    assert "One-Time Filter" in plan
+    assert "Index Scan using changes_of_an_entity on changes m" in plan
+    assert "entity_id = k.entity_id" in plan
