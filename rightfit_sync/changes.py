@@ -167,9 +167,14 @@ def _patches(entity: Entity, wanted: Mapping[str, Value], kind: KindSpec) -> dic
 def _flattened(entity: Entity, wanted: Mapping[str, Value], kind: KindSpec) -> dict[str, Value]:
     """Return `{path: value}`: containers taken apart into elements, members put together into groups."""
     flat: dict[str, Value] = {}
+    # What has a policy of its own is neither a container nor a member of a group.
+    whole = rules_of(kind).known
     groups = {member: name for name, group in kind.groups.items() for member in group.members}
     composites: dict[str, dict[str, Value]] = {}
     for name, value in wanted.items():
+        if name in whole:
+            flat[name] = value
+            continue
         declared = kind.fields.get(name)
         if name in groups:
             composites.setdefault(groups[name], {})[name] = value

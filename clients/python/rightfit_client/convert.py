@@ -140,8 +140,7 @@ def _key_spec(spec: FieldSpec, key: str) -> FieldSpec:
 def to_value(spec: FieldSpec, given: object) -> Value:
     """Return the JSON value of what an application gave for a field; the core checks whether it fits."""
     if spec.merge == "set" and isinstance(given, list | tuple | set | frozenset):
-        element = FieldSpec(type=spec.type)
-        return [to_value(element, one) for one in given]
+        return [_json_value(one) for one in given]
     if spec.merge == "map" and isinstance(given, Mapping):
         return {str(key): to_value(_key_spec(spec, str(key)), one) for key, one in given.items()}
     if spec.merge == "keyed_list" and isinstance(given, list | tuple):
@@ -153,6 +152,8 @@ def to_value(spec: FieldSpec, given: object) -> Value:
 def _json_value(given: object) -> Value:
     if type(given) in _AS_THEY_ARE:
         return given
+    if type(given) is date:
+        return given.isoformat()
     if isinstance(given, Enum):
         return _json_value(given.value)
     if isinstance(given, Decimal):
