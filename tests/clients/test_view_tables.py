@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rightfit_client import LocalError, Replica
 from rightfit_client.sqlite import sqlite3
 from rightfit_client.tables import view_tables
 from rightfit_sync.errors import SchemaError
 from rightfit_sync.schema.spec import FieldSpec, KindSpec, Schema
+from rightfit_sync.view import assemble
 
 
 @pytest.mark.parametrize(
@@ -107,3 +111,31 @@ def test_a_kind_without_fields_has_a_table(tmp_path: Path) -> None:
     ) as replica:
         one = replica.insert("mark")
         assert replica.query("mark") == [{"entity_id": one}]
+
+
+LABELLED = KindSpec(
+    fields={
+        "title": FieldSpec(type="str"),
+        "tags": FieldSpec(type="str", merge="set"),
+        "floors": FieldSpec(type="int", merge="set"),
+    }
+)
+LABELLED_TABLE = view_tables(Schema(1, {"order": LABELLED}))["order"]
+VALUES_OF_SETS = st.dictionaries(
+    st.sampled_from(
+        ["title", "tags/leak", "tags/a~1b", "tags/é", "floors/2", "floors/10", "floors/x", "new/a"]
+    ),
+    st.just(True),
+)
+OF_A_FORMER_SCHEMA = st.dictionaries(st.sampled_from(["tags", "floors"]), st.just(["attic"]))
+
+
+@given(VALUES_OF_SETS, OF_A_FORMER_SCHEMA)
+def test_columns_of_sets_are_those_of_the_whole_entity(
+    sets: dict[str, bool], former: dict[str, list[str]]
+) -> None:
+    by_path = {**former, **sets}
+    assembled = assemble(by_path, LABELLED)
+    title, *lists = LABELLED_TABLE.columns("x", by_path)[1:]
+    assert title == by_path.get("title")
+    assert lists == [msgspec.json.encode(assembled.get(name, [])).decode() for name in ("tags", "floors")]

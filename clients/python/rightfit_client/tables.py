@@ -11,6 +11,7 @@ stay untouched in the trunk and appear when a newer schema is opened (docs/expla
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from sqlite_utils import Database
 
@@ -28,6 +29,7 @@ from rightfit_sync.view import assemble, shown_values
 KEY = "entity_id"
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 """Types of values that are columns as they are."""
+_SETS_REMEMBERED_MAX = 1_024
 
 _GUARDED = {
     "INSERT": "replica.insert({kind!r}, ...)",
@@ -54,6 +56,10 @@ class ViewTable:
         self._converts = [converts[name] for name in self._names if name not in apart]
         self._are_plain = all(convert is plain_column for _, convert in self._converts)
         self._assembled = {name: (*converts[name], empties[name]) for name in self._names if name in apart}
+        self._are_sets = not kind.groups and all(kind.fields[one].merge == "set" for one in self._assembled)
+        self._columns_of_sets = lru_cache(_SETS_REMEMBERED_MAX)(
+            lambda paths: self._assembled_columns(dict.fromkeys(paths, True))
+        )
         self._from_columns = {name: from_column(spec) for name, spec in kind.fields.items()}
         table, columns = quoted(kind_name), [quoted(name) for name in self.types]
         updates = ", ".join(f"{one} = excluded.{one}" for one in columns[1:])
@@ -84,11 +90,22 @@ class ViewTable:
 
     def _put_assembled(self, row: list[Column], by_path: Mapping[str, Value]) -> None:
         """Put containers and members of groups into `row`; of `by_path`, plain fields have no part in them."""
-        parts = {path: by_path[path] for path in by_path if path not in self._plain}
+        parts = by_path.keys() - self._plain
+        if self._are_sets and parts.isdisjoint(self._assembled):
+            # What a set holds is said by paths alone, and the same few labels come again and again.
+            columns = self._columns_of_sets(frozenset(parts))
+        else:
+            columns = self._assembled_columns({path: by_path[path] for path in by_path if path in parts})
+        for number, column in columns:
+            row[number] = column
+
+    def _assembled_columns(self, parts: Mapping[str, Value]) -> list[tuple[int, Column]]:
+        """Return the columns of containers and members of groups, each with its place in the row."""
         assembled = assemble(parts, self.kind) if parts else parts
-        for name, (number, convert, empty) in self._assembled.items():
-            value = assembled.get(name)
-            row[number] = empty if value is None else convert(value)
+        return [
+            (number, empty if (value := assembled.get(name)) is None else convert(value))
+            for name, (number, convert, empty) in self._assembled.items()
+        ]
 
     def read(self, row: RawRow) -> dict[str, object]:
         """Return what `select` gave, as Python's types."""
