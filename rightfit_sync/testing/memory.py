@@ -110,7 +110,8 @@ class MemoryStore:
 
     def acknowledged(self) -> Sequence[Entry]:
         """Return the acknowledged outbox entries, in outbox order."""
-        return [entry for entry in self._entries.values() if not entry.is_pending]
+        answered = [dot for dot, entry in self._entries.items() if not entry.is_pending]
+        return [self._entries[dot] for dot in sorted(answered, key=self._places.__getitem__)]
 
     def entries_by_dot(self, dots: Collection[Dot]) -> Sequence[Entry]:
         """Return those outbox entries that have one of these `dots`, in outbox order."""

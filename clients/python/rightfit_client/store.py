@@ -63,7 +63,7 @@ class SqliteStore:
         self._state: ReplicaState | None = None
         self._rows: dict[Key, Row | None] = {}
         self._unwritten = Unwritten()
-        self._outbox = OutboxTable(unit, self._unwritten)
+        self._outbox = OutboxTable(unit, self._unwritten, is_shared=is_shared)
         self._ask = Questions(unit)
         self._counter_written: int | None = None
         # Only ever doubted in favour of there being some.
@@ -84,7 +84,7 @@ class SqliteStore:
     def _forget(self, was_committed: bool) -> None:
         if not was_committed:
             self._state = self._has_lost = self._has_trunks = None
-        self._outbox.forget()
+        self._outbox.forget(was_committed=was_committed)
         self._rows.clear()
         self._unwritten.clear()
         self._counter_written = None
