@@ -1,6 +1,7 @@
 """Many rows in one statement: each column travels as one array in binary form, and `unnest` makes rows of them.
 
 So nothing is parsed, bound and answered per row, and the number of statements does not grow with the number of rows.
+What all rows say alike (kind, device, status, all that is empty) travels once, and is one value to the database, too.
 COPY would be as quick, but row level security does not let it write into a table.
 
 Form of an array: dimensions (1), whether there are nulls, the type of its elements, their number, the first index
@@ -14,7 +15,6 @@ from struct import Struct
 from typing import Final, LiteralString, NamedTuple, cast
 
 import psycopg
-from psycopg import sql
 from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
@@ -24,23 +24,24 @@ _LENGTH: Final = Struct(">i").pack
 _INT8: Final = Struct(">iq").pack
 _INT4: Final = Struct(">ii").pack
 _NULL: Final = _LENGTH(-1)
+_LENGTH_BYTES: Final = len(_NULL)
 
 
-class Array(NamedTuple):
-    """An array as the database reads it."""
+class Binary(NamedTuple):
+    """A value as the database reads it."""
 
     content: bytes
 
 
-class _ArrayDumper(Dumper):
+class _BinaryDumper(Dumper):
     format = Format.BINARY
 
-    def dump(self, obj: Array) -> Buffer:
-        """Return the array's bytes."""
+    def dump(self, obj: Binary) -> Buffer:
+        """Return the value's bytes."""
         return obj.content
 
 
-psycopg.adapters.register_dumper(Array, _ArrayDumper)
+psycopg.adapters.register_dumper(Binary, _BinaryDumper)
 
 
 def _texts(values: Sequence[object]) -> bytes:
@@ -77,49 +78,79 @@ class _Type(NamedTuple):
 
 _TYPES: Final[Mapping[str, _Type]] = {
     "text": _Type(25, _texts),
+    "text[]": _Type(25, _texts),
     "bytea": _Type(17, _blobs),
     "json": _Type(114, _blobs),
     "jsonb": _Type(3802, _jsonbs),
     "bigint": _Type(20, _bigints),
     "integer": _Type(23, _integers),
 }
-"""Python's `str` for texts, `bytes` for blobs and JSON, `int` for numbers; None is null everywhere."""
+"""Python's `str` for texts, `bytes` for blobs and JSON, `int` for numbers, None for null; `text_array` for `text[]`:
+these travel as texts, since an array cannot hold arrays of several lengths."""
 
 
-def array(type_name: str, values: Sequence[object]) -> Array:
+def array(type_name: str, values: Sequence[object]) -> Binary:
     """Return `values` as an array of this type, one of `_TYPES`."""
     found = _TYPES[type_name]
     has_nulls = None in values
     if not values:
         content = b""
-    elif values.count(values[0]) == len(values):
-        # The kind, the device, all that is null: most columns of a push say the same in every row.
+    elif _are_alike(values):
         content = (_NULL if has_nulls else found.write(values[:1])) * len(values)
     elif has_nulls:
         content = b"".join([_NULL if value is None else found.write((value,)) for value in values])
     else:
         content = found.write(values)
-    return Array(_HEAD.pack(1, has_nulls, found.oid, len(values), 1) + content)
+    return Binary(_HEAD.pack(1, has_nulls, found.oid, len(values), 1) + content)
 
 
-def arrays(type_names: str, rows: Sequence[Sequence[object]]) -> list[Array]:
+def _are_alike(values: Sequence[object]) -> bool:
+    return values.count(values[0]) == len(values)
+
+
+def arrays(type_names: str, rows: Sequence[Sequence[object]]) -> list[Binary]:
     """Return the columns of `rows`, of which there is one at least; `type_names` are parted by spaces."""
     columns = zip(*rows, strict=True)
     return [array(name, column) for name, column in zip(type_names.split(), columns, strict=True)]
 
 
-def unnested(type_names: LiteralString) -> LiteralString:
-    """Return the `unnest(…)` that takes these columns as its parameters."""
-    return f"unnest({', '.join(f'%s::{name}[]' for name in type_names.split())})"
+def filled(
+    statement: LiteralString, type_names: LiteralString, rows: Sequence[Sequence[object]]
+) -> tuple[str, list[object]]:
+    """Return `statement` with `rows` (one at least) as a table in the place of `{rows}`, and its parameters.
+
+    `type_names` are those of the columns, parted by spaces.
+    """
+    columns = list(zip(*rows, strict=True))
+    are_alike = [_are_alike(column) for column in columns]
+    # Some column has to say how many rows there are.
+    are_alike[0] = are_alike[0] and len(rows) == 1
+    parameters = [
+        _alone(name, column[0]) if is_alike else array(name, column)
+        for name, column, is_alike in zip(type_names.split(), columns, are_alike, strict=True)
+    ]
+    return _text(statement, type_names, tuple(are_alike)), parameters
 
 
-def composed(statement: LiteralString, *, rows: LiteralString) -> str:
-    """Return `statement` with `rows`, words of a module of ours as well, in the place of `{rows}`."""
-    return sql.SQL(statement).format(rows=sql.SQL(rows)).as_string()
+def _alone(type_name: str, value: object) -> object:
+    """Return one value as a parameter."""
+    if value is None or type_name == "text[]":
+        return value
+    return Binary(_TYPES[type_name].write((value,))[_LENGTH_BYTES:])
+
+
+@lru_cache(maxsize=256)
+def _text(statement: LiteralString, type_names: LiteralString, are_alike: tuple[bool, ...]) -> str:
+    # As expressions of a SELECT, arrays are read row by row; as tables, each would be written out as one before.
+    columns = [
+        f"%s::{name}" if is_alike else f"unnest(%s::{name.removesuffix('[]')}[])::{name}"
+        for name, is_alike in zip(type_names.split(), are_alike, strict=True)
+    ]
+    return statement.replace("{rows}", f"(SELECT {', '.join(columns)})")
 
 
 @lru_cache(maxsize=4_096)
 def text_array(texts: tuple[str, ...]) -> str:
-    """Return `texts` as PostgreSQL writes an array of texts, for a column of arrays (`…::text[]`)."""
+    """Return `texts` as PostgreSQL writes an array of texts, for a column of arrays."""
     quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
     return "{" + ",".join(f'"{text}"' for text in quoted) + "}"

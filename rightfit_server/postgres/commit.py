@@ -7,7 +7,7 @@ All writes travel in the push's pipeline, each kind of row as one statement (see
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import LiteralString, NamedTuple
 
 from msgspec import UNSET
 from psycopg import AsyncPipeline
@@ -21,7 +21,7 @@ from rightfit_server.ports.storage import (
     ContentionError,
     EntityWrite,
 )
-from rightfit_server.postgres.bulk import arrays, composed, text_array, unnested
+from rightfit_server.postgres.bulk import filled, text_array
 from rightfit_server.postgres.pipeline import answered
 from rightfit_server.postgres.pool import Connection
 from rightfit_server.postgres.rows import as_name, encode_change, encode_json
@@ -49,29 +49,22 @@ _MOVE_ON = """
     INSERT INTO app.commits (tenant_id, seq, chain, device_id)
     VALUES (%(tenant_id)s, %(head)s, %(chain)s, %(device_id)s)
 """
-_ENTITY_TYPES = "bigint bytea jsonb jsonb text text jsonb text jsonb bigint text text text text text"
-_ENTITY_ROWS = composed(
-    """
-    {rows} AS r (
-        seq, state, version_vector, document, own_tags, neighbour_tags, lost_tags, orphans, suggestions,
+# The audience is said, too, and compared by the table: as a generated column, it would have every row copied once more.
+_ENTITY_TYPES = (
+    "bigint bytea jsonb jsonb text[] text[] text[] jsonb text[] jsonb bigint text text text text text"
+)
+_INSERT = """
+    INSERT INTO app.entities (
+        tenant_id, commit_seq, seq, state, version_vector, document, own_tags, neighbour_tags, audience, lost_tags,
+        orphans, suggestions, deleted_at, deleted_by_device_id, digest, place, kind, entity_id
+    )
+    SELECT %s, %s, seq, state, version_vector, document, own_tags, neighbour_tags, audience, lost_tags, orphans,
+        suggestions, to_timestamp(deleted_at / 1000.0), deleted_by_device_id, digest, place, kind, entity_id
+    FROM {rows} AS r (
+        seq, state, version_vector, document, own_tags, neighbour_tags, audience, lost_tags, orphans, suggestions,
         deleted_at, deleted_by_device_id, digest, place, kind, entity_id
     )
-""",
-    rows=unnested(_ENTITY_TYPES),
-)
-_INSERT = composed(
-    """
-    INSERT INTO app.entities (
-        tenant_id, commit_seq, seq, state, version_vector, document, own_tags, neighbour_tags, lost_tags, orphans,
-        suggestions, deleted_at, deleted_by_device_id, digest, place, kind, entity_id
-    )
-    SELECT %s, %s, seq, state, version_vector, document, own_tags::text[], neighbour_tags::text[], lost_tags,
-        orphans::text[], suggestions, to_timestamp(deleted_at / 1000.0), deleted_by_device_id, digest, place, kind,
-        entity_id
-    FROM {rows}
-""",
-    rows=_ENTITY_ROWS,
-)
+"""
 # The rows are there, and locked. An `UPDATE` would join them, and the planner, who knows little of a tenant, would read
 # all that the tenant has; a conflict of keys is looked up key by key.
 _UPDATE = (
@@ -80,86 +73,64 @@ _UPDATE = (
     ON CONFLICT (tenant_id, kind, entity_id) DO UPDATE
     SET commit_seq = excluded.commit_seq, seq = excluded.seq, state = excluded.state,
         version_vector = excluded.version_vector, document = excluded.document, own_tags = excluded.own_tags,
-        neighbour_tags = excluded.neighbour_tags, lost_tags = excluded.lost_tags, orphans = excluded.orphans,
-        suggestions = excluded.suggestions, deleted_at = excluded.deleted_at,
+        neighbour_tags = excluded.neighbour_tags, audience = excluded.audience, lost_tags = excluded.lost_tags,
+        orphans = excluded.orphans, suggestions = excluded.suggestions, deleted_at = excluded.deleted_at,
         deleted_by_device_id = excluded.deleted_by_device_id, digest = excluded.digest, place = excluded.place
 """
 )
-_AUDIENCE_TYPES = "bigint text jsonb text text"
-_AUDIENCE = composed(
-    """
+_AUDIENCE_TYPES = "bigint text[] jsonb text text"
+_AUDIENCE = """
     UPDATE app.entities e
-    SET commit_seq = %s, seq = r.seq, neighbour_tags = r.neighbour_tags::text[], lost_tags = r.lost_tags
+    SET commit_seq = %s, seq = r.seq, neighbour_tags = r.neighbour_tags, audience = own_tags || r.neighbour_tags,
+        lost_tags = r.lost_tags
     FROM {rows} AS r (seq, neighbour_tags, lost_tags, kind, entity_id)
     WHERE e.kind = r.kind AND e.entity_id = r.entity_id
-""",
-    rows=unnested(_AUDIENCE_TYPES),
-)
-_FORGET_REFERENCES = composed(
-    """
+"""
+_FORGET_TYPES = "text text"
+_FORGET_REFERENCES = """
     DELETE FROM app.entity_references r USING {rows} AS k (kind, entity_id)
     WHERE r.kind = k.kind AND r.entity_id = k.entity_id
-""",
-    rows=unnested("text text"),
-)
+"""
 _REFERENCE_TYPES = "text text text text text"
-_REFERENCE = composed(
-    """
+_REFERENCE = """
     INSERT INTO app.entity_references (tenant_id, kind, entity_id, path, target_kind, target_id)
-    SELECT %s, * FROM {rows}
-""",
-    rows=unnested(_REFERENCE_TYPES),
-)
-_CHANGE_TYPES = "text bigint text text text text text json json integer text text bigint text text"
-_CHANGE = composed(
-    """
+    SELECT %s, * FROM {rows} AS r
+"""
+_CHANGE_TYPES = "bigint text text text text text text json json integer text text bigint text text"
+_CHANGE = """
     INSERT INTO app.changes (
-        tenant_id, commit_seq, device_id, counter, digest, kind, entity_id, op, status, change, outcome, ordinal,
+        tenant_id, commit_seq, counter, device_id, digest, kind, entity_id, op, status, change, outcome, ordinal,
         transaction_id, was_device_id, was_counter, was_digest, subject_id
-    ) SELECT %s, %s, * FROM {rows}
-""",
-    rows=unnested(_CHANGE_TYPES),
-)
+    ) SELECT %s, %s, * FROM {rows} AS r
+"""
 _JOIN_TYPES = "integer text text bytea"
-_JOIN = composed(
-    """
+_JOIN = """
     INSERT INTO app.joins (tenant_id, commit_seq, device_id, ordinal, kind, entity_id, state)
-    SELECT %s, %s, %s, * FROM {rows}
-""",
-    rows=unnested(_JOIN_TYPES),
-)
+    SELECT %s, %s, %s, * FROM {rows} AS r
+"""
 # A conflict of the same id is open again after a reference was orphaned, mended, and orphaned once more.
 _OPEN_TYPES = "text text text text text jsonb text text"
-_OPEN = composed(
-    """
+_OPEN = """
     INSERT INTO app.conflicts (
         tenant_id, opened_seq, conflict_id, kind, entity_id, path, reason, dots, suggestion, opened_by_device_id
-    ) SELECT %s, %s, * FROM {rows}
+    ) SELECT %s, %s, * FROM {rows} AS r
     ON CONFLICT (tenant_id, conflict_id) DO UPDATE
     SET suggestion = excluded.suggestion, opened_at = now(), opened_seq = excluded.opened_seq,
         opened_by_device_id = excluded.opened_by_device_id, closed_at = NULL, closed_seq = NULL,
         closed_by_device_id = NULL, closed_by_subject_id = NULL
-""",
-    rows=unnested(_OPEN_TYPES),
-)
+"""
 _CLOSE_TYPES = "text text"
-_CLOSE = composed(
-    """
+_CLOSE = """
     UPDATE app.conflicts c
     SET closed_at = now(), closed_seq = %s, closed_by_device_id = r.device_id, closed_by_subject_id = %s
     FROM {rows} AS r (conflict_id, device_id)
     WHERE c.conflict_id = r.conflict_id AND c.closed_at IS NULL
-""",
-    rows=unnested(_CLOSE_TYPES),
-)
+"""
 _EFFECT_TYPES = "integer text jsonb text bigint"
-_EFFECT = composed(
-    """
+_EFFECT = """
     INSERT INTO app.effects (tenant_id, commit_seq, ordinal, name, payload, device_id, counter)
-    SELECT %s, %s, * FROM {rows}
-""",
-    rows=unnested(_EFFECT_TYPES),
-)
+    SELECT %s, %s, * FROM {rows} AS r
+"""
 
 
 async def write_commit(
@@ -194,10 +165,11 @@ async def write_commit(
             _key(write) for write in plan.entities if write.references is not None and not write.is_new
         ]
         if changed_references:
-            await cursor.execute(_FORGET_REFERENCES, arrays("text text", changed_references))
+            await cursor.execute(*filled(_FORGET_REFERENCES, _FORGET_TYPES, changed_references))
         for one in writing.statements(former + 1):
             if one.rows:
-                await cursor.execute(one.sql, (*one.before, *arrays(one.types, one.rows)))
+                text, parameters = filled(one.sql, one.types, one.rows)
+                await cursor.execute(text, (*one.before, *parameters))
     return Committed(head, chain, former)
 
 
@@ -226,8 +198,8 @@ def _key(write: EntityWrite) -> Key:
 class _Statement(NamedTuple):
     """One statement: the types of its rows' columns, its rows, and the parameters before them."""
 
-    sql: str
-    types: str
+    sql: LiteralString
+    types: LiteralString
     rows: Sequence[Sequence[object]]
     before: Sequence[object] = ()
 
@@ -282,6 +254,7 @@ class _Writing:
             write.document,
             text_array(tuple(write.own_tags)),
             text_array(tuple(write.neighbour_tags)),
+            text_array((*write.own_tags, *write.neighbour_tags)),
             self._lost(write),
             text_array(tuple(write.orphans)),
             encode_json(write.suggestions) if write.suggestions else b"{}",
@@ -309,8 +282,8 @@ class _Writing:
         )
         was = None if change.was is UNSET or not is_storable(change.was.dot) else change.was
         return (
-            change.dot.device_id,
             change.dot.counter,
+            change.dot.device_id,
             recorded.digest,
             as_name(change.kind),
             as_name(change.entity_id),

@@ -9,7 +9,7 @@ from psycopg import sql
 
 from rightfit_server.ingest.shape import NAME_LENGTH_MAX, is_storable_name
 from rightfit_server.ports.storage import StoredEntity
-from rightfit_server.postgres.bulk import Array, array
+from rightfit_server.postgres.bulk import Binary, array
 from rightfit_sync.ingest.snapshot import Key
 from rightfit_sync.records import Change
 from rightfit_sync.state import decode_state
@@ -69,7 +69,7 @@ def encode_change(change: Change) -> bytes:
         return json.dumps(msgspec.to_builtins(change)).encode()
 
 
-def columns(keys: Collection[Key]) -> tuple[Array, Array]:
+def columns(keys: Collection[Key]) -> tuple[Binary, Binary]:
     """Return keys as two arrays, for `unnest`."""
     return array("text", [key[0] for key in keys]), array("text", [key[1] for key in keys])
 

@@ -5,7 +5,7 @@ import psycopg
 import pytest
 
 from rightfit_server.postgres import administration
-from rightfit_server.postgres.bulk import array, arrays
+from rightfit_server.postgres.bulk import array, arrays, filled, text_array
 from rightfit_server.postgres.feed_store import _COMPANIONS, _ROWS_AFTER, READING_IN_ORDER
 from rightfit_server.postgres.ingest_store import _LOCK, _RECEIPTS
 from rightfit_server.postgres.rows import columns
@@ -49,6 +49,36 @@ def test_json_arrives_as_it_was_sent(database: Database, type_name: str, values:
     assert found == ([None if value is None else value.decode() for value in values],)
 
 
+TYPES = "integer text text[] bytea jsonb bigint"
+TABLES = {
+    "nothing alike": [
+        (1, "a", text_array(("x", 'y"')), b"\x00", b"1", 2**53),
+        (2, "ä", text_array(()), b"", b'{"a": 2}', -1),
+    ],
+    "some alike": [
+        (1, "same", text_array(("x",)), b"\x00", b"{}", None),
+        (2, "same", text_array(("x",)), b"\x01", b"{}", None),
+    ],
+    "all alike": [(7, "same", text_array(("x", "{}")), b"ab", b'"c"', 5)] * 3,
+    "one": [(7, "", text_array(("x", "\\")), b"", b"null", 0)],
+    "nothing": [(None,) * 6] * 2,
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_rows_are_the_same_table_whatever_they_have_in_common(database: Database, name: str) -> None:
+    rows = TABLES[name]
+    statement, parameters = filled("SELECT * FROM {rows} AS r", TYPES, rows)
+    each = [filled("SELECT * FROM {rows} AS r", TYPES, [row]) for row in rows]
+    with psycopg.connect(database.url) as connection:
+        found = connection.execute(statement.encode(), parameters).fetchall()
+        alone = [connection.execute(text.encode(), values).fetchall() for text, values in each]
+    assert [row[:2] for row in found] == [row[:2] for row in rows]
+    assert [row[3] for row in found] == [row[3] for row in rows]
+    assert [row[5] for row in found] == [row[5] for row in rows]
+    assert alone == [[row] for row in found]
+
+
 KEYS = [("job", f"job {number}") for number in range(1_000)]
 LOOKED_UP = {
     "entities_pkey": (_LOCK, columns(KEYS)),
@@ -58,11 +88,12 @@ LOOKED_UP = {
     ),
 }
 FROM_NUMBERS = "FROM generate_series(1, 5000) AS number"
+TAGS = "own_tags, neighbour_tags, audience"
 ROWS = [
     (
         "entities",
-        "tenant_id, kind, entity_id, seq, commit_seq, state, version_vector, document, own_tags, neighbour_tags",
-        "'acme', 'job', 'job ' || number, number, 1, '', '{}', '{}', '{}', '{}'",
+        f"tenant_id, kind, entity_id, seq, commit_seq, state, version_vector, document, {TAGS}",
+        "'acme', 'job', 'job ' || number, number, 1, '', '{}', '{}', '{}', '{}', '{}'",
     ),
     (
         "changes",

@@ -103,3 +103,27 @@ async def fill(world: World, office: Phone) -> None:
 
 def rows(database: Database) -> list[tuple[bytes, str, str]]:
     return database.rows("SELECT state, kind, entity_id FROM app.entities ORDER BY 2, 3", (), TENANT)
+
+
+async def test_an_audience_stays_what_it_was_and_is_all_tags(postgres_server: EmbeddedPostgres) -> None:
+    create_database(postgres_server, "before_comparing")
+    database = Database(postgres_server, "before_comparing")
+    apply_before(database, "0009")
+    with psycopg.connect(database.owner_url) as connection:
+        administration.create_tenant(connection, TENANT)
+        with administration.tenant(connection, TENANT):
+            connection.execute(
+                "INSERT INTO app.commits (tenant_id, seq, chain) VALUES (%s, 1, '')", (TENANT,)
+            )
+            connection.execute(
+                "INSERT INTO app.entities (tenant_id, kind, entity_id, seq, commit_seq, state, version_vector,"
+                " document, own_tags, neighbour_tags) VALUES (%s, 'job', 'j1', 1, 1, '', '{}', '{}', '{a}', '{b}')",
+                (TENANT,),
+            )
+            # So that `migrate` does not look for a state here.
+            connection.execute("UPDATE app.entities SET digest = 'known', place = '00000000'")
+    assert migrate(database.owner_url, schema=SCHEMA)
+    assert database.rows("SELECT audience FROM app.entities", (), TENANT) == [(["a", "b"],)]
+    for wrong in ("audience = '{a}'", "own_tags = '{c}'", "neighbour_tags = '{}'"):
+        with pytest.raises(psycopg.errors.CheckViolation, match="audience_is_all_tags"):
+            database.rows(f"UPDATE app.entities SET {wrong} RETURNING 1", (), TENANT)
