@@ -4,22 +4,27 @@
 
     row  = [step, state, seal, tags, orphans, suggestions]
     own  = [step, place, tags]
-    page = {cursor, tags, rows, seals, own, own_seals, ...}        as `feed.Page` otherwise
+    page = {cursor, tags, rows, seals, alike, own, own_seals, ...}        as `feed.Page` otherwise
 
 `step` is how far the sequence number is beyond that of the row before it in its page (of a row alone: beyond 0);
 `tags` is null where they are all those of the page. The `seals` of a page follow each other in one blob, and `seal` is
-empty: being random, they would spoil the compression of the words around them; likewise those of `own`. The authority
-sends a state as it is stored, and a replica keeps it so: neither takes it apart for that.
+empty: being random, they would spoil the compression of the words around them; likewise those of `own`. To whoever
+reads that, most rows go by columns, `alike` (see the module of that name). The authority sends a state as it is stored,
+and a replica keeps it so: neither decodes it for that.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import starmap
+from operator import attrgetter
 from typing import overload
 
 import msgspec
+from msgspec.structs import replace
 
+from rightfit_sync.alike import SEAL_BYTES, Alike, Parted, alike, plain_rows
 from rightfit_sync.feed import Evicted, Own, Page, Row
 from rightfit_sync.records import Entity
-from rightfit_sync.state import State, encode_state, entity_of, id_of, read_state
+from rightfit_sync.state import State, encode_state, entity_of, id_of, parted, read_state
 
 
 class PackedRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -54,6 +59,7 @@ class PackedPage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     own: Sequence[PackedOwn] = ()
     own_seals: bytes = b""
     own_digest: bytes = b""
+    alike: Sequence[Alike] = ()
 
 
 class ReadRow(msgspec.Struct, frozen=True, gc=False):
@@ -114,7 +120,6 @@ class Rows(Sequence[Row]):
     __hash__ = None  # type: ignore[assignment]
 
 
-SEAL_BYTES = 16
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(PackedRow).decode
 _decode_of_before = msgspec.msgpack.Decoder(Row).decode
@@ -144,13 +149,12 @@ def decode_row(content: bytes) -> Row:
 
 
 def packed_page(page: Page) -> PackedPage:
-    """Return `page` as it travels."""
-    rows, seals = apart(packed_rows(page.rows, page.tags))
-    return PackedPage(
+    """Return `page` as it travels to anybody."""
+    packed = PackedPage(
         page.cursor,
         page.tags,
-        rows,
-        seals,
+        packed_rows(page.rows, page.tags),
+        b"",
         page.evicted,
         page.more,
         page.remaining,
@@ -158,6 +162,7 @@ def packed_page(page: Page) -> PackedPage:
         b"".join([one.seal for one in page.own]),
         page.own_digest,
     )
+    return apart(packed)
 
 
 def _packed_own(own: Iterable[Own], page_tags: Sequence[str]) -> list[PackedOwn]:
@@ -170,12 +175,32 @@ def _packed_own(own: Iterable[Own], page_tags: Sequence[str]) -> list[PackedOwn]
     return packed
 
 
-def apart(rows: Sequence[PackedRow]) -> tuple[Sequence[PackedRow], bytes]:
-    """Return `rows` without their seals, and these; as they are where one has none."""
+def apart(page: PackedPage) -> PackedPage:
+    """Return `page` with the seals of its rows beside them; as it is where a row has none."""
+    rows = page.rows
     if any(len(row.seal) != SEAL_BYTES for row in rows):
-        return rows, b""
+        return page
     bare = [PackedRow(row.step, row.state, b"", row.tags, row.orphans, row.suggestions) for row in rows]
-    return bare, b"".join([row.seal for row in rows])
+    return replace(page, rows=bare or (), seals=b"".join([row.seal for row in rows]))
+
+
+def by_columns(page: PackedPage) -> PackedPage:
+    """Return `page`, whose rows have their seals, with those by columns that say nothing beside their states."""
+    columns: dict[bytes, list[Parted]] = {}
+    others: list[PackedRow] = []
+    seq = former = 0
+    for row in page.rows:
+        seq += row.step
+        is_plain = row.tags is None and not row.orphans and not row.suggestions
+        parts = parted(row.state) if is_plain and len(row.seal) == SEAL_BYTES else None
+        if parts is None:
+            others.append(replace(row, step=seq - former))
+            former = seq
+        else:
+            head, short_id, tail = parts
+            columns.setdefault(head, []).append(Parted(seq, short_id, tail, row.seal))
+    found = [alike(head, rows) for head, rows in columns.items()]
+    return apart(replace(page, rows=others or (), alike=found or ()))
 
 
 def packed_rows(rows: Iterable[Row], page_tags: Sequence[str]) -> list[PackedRow]:
@@ -197,6 +222,10 @@ def page_of(packed: PackedPage) -> Page:
     if seals and len(seals) != SEAL_BYTES * len(packed.rows):
         raise msgspec.ValidationError("a page has one seal for each of its rows, or none")
     rows, own = _read_rows(packed.rows, packed.tags, seals), _own_of(packed)
+    for columns in packed.alike:
+        rows += _read_rows(starmap(PackedRow, plain_rows(columns)), packed.tags)
+    if packed.alike:
+        rows.sort(key=attrgetter("seq"))
     return Page(
         packed.cursor,
         packed.tags,

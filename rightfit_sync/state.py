@@ -29,6 +29,9 @@ _UUID_LENGTH: Final = 36
 _UUID_BYTES: Final = 16
 _KEY_OF_BEFORE: Final = b"\xa4kind"
 """What follows the first byte of an entity whose keys are spelled out."""
+_ID_FOLLOWS: Final = b"\xa1i\xc4\x10"
+"""The key of an id that is 16 bytes, and their number."""
+_ID_PLACE_MAX: Final = 200
 
 
 class _Group(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -175,6 +178,20 @@ def undisputed(read: State) -> Mapping[str, Value] | None:
 def state_of_before(entity: Entity) -> bytes:
     """Return `entity` with all keys spelled out: what older seals were made over."""
     return msgspec.msgpack.encode(entity, order="deterministic")
+
+
+def parted(state: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """Return what stands before the id in `state`, the id, and all that follows; None where it is no UUID.
+
+    The three together are `state` in any case. Where only a kind stands before it, that is the same for many entities.
+    """
+    place = state.find(_ID_FOLLOWS, 0, _ID_PLACE_MAX) + len(_ID_FOLLOWS)
+    end = place + _UUID_BYTES
+    return (
+        None
+        if place < len(_ID_FOLLOWS) or end > len(state)
+        else (state[:place], state[place:end], state[end:])
+    )
 
 
 def _short(entity_id: str) -> str | bytes:

@@ -41,7 +41,7 @@ from rightfit_sync.errors import RemoteError
 from rightfit_sync.feed import GENESIS, Evicted, cut
 from rightfit_sync.ingest.snapshot import Key
 from rightfit_sync.limits import ROWS_PER_PAGE_MAX
-from rightfit_sync.packing import PackedOwn, PackedPage, PackedRow, apart
+from rightfit_sync.packing import PackedOwn, PackedPage, PackedRow
 from rightfit_sync.wire.cursor import Cursor
 
 
@@ -231,22 +231,22 @@ class _Cutter:
     async def page(self, place: Cursor, piece: _Piece, made: Made) -> PackedPage:
         """Return `piece` as a page, with what its transactions changed elsewhere.
 
-        The cursor is not signed yet.
+        The cursor is not signed yet, and the rows have their seals with them.
         """
         tags, position = self._viewer.tags, self._viewer.position
-        visible = [row for row in piece.rows if not tags.isdisjoint(row.audience)]
-        gone = [
-            Evicted(row.seq, row.kind, row.entity_id) for row in piece.rows if tags.isdisjoint(row.audience)
-        ]
+        visible: list[FeedRow] = []
+        gone: list[Evicted] = []
+        for row in piece.rows:
+            if tags.isdisjoint(row.audience):
+                gone.append(Evicted(row.seq, row.kind, row.entity_id))
+            else:
+                visible.append(row)
         remaining = 0
         if not piece.is_last:
             visible += await self._companions(place, piece, visible)
             remaining = _still_to_come(place, piece, position.head)
-        own: list[FeedRow] = []
-        others: list[FeedRow] = []
-        for row in visible:
-            (own if _is_own(row, made, place) else others).append(row)
-        rows, seals = apart(self._rows.rows(others, tags, self._tenant_id))
+        own = [row for row in visible if _is_own(row, made, place)] if made.own else []
+        others = [row for row in visible if not _is_own(row, made, place)] if own else visible
         packed = self._rows.rows(own, tags, self._tenant_id)
         places = [
             PackedOwn(one.step, made.own[row.kind, row.entity_id][0], one.tags)
@@ -255,8 +255,7 @@ class _Cutter:
         return PackedPage(
             cursor="",
             tags=sorted(tags),
-            rows=rows,
-            seals=seals,
+            rows=self._rows.rows(others, tags, self._tenant_id),
             evicted=gone,
             more=not piece.is_last and (remaining > 0 or self._is_behind(piece.cursor, position.head)),
             remaining=remaining,

@@ -13,14 +13,19 @@ from litestar import Response
 from rightfit_server.http.services import AnyRequest
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.limits import PUSH_BYTES_MAX
-from rightfit_sync.wire.codec import JSON, MSGPACK, compress, decode, decompress, encode
+from rightfit_sync.wire.codec import (
+    JSON,
+    MSGPACK,
+    MSGPACK_BY_COLUMNS,
+    compress,
+    decode,
+    decompress,
+    encode,
+)
 
 ZSTD = "zstd"
 COMPRESSED_BYTES_MIN = 1_000
 """Shorter bodies are not worth it."""
-
-COMPRESSION_LEVEL = 6
-"""What is sent is read over weak signals: 4 % less than level 3, for 4 microseconds more a record."""
 
 _T = TypeVar("_T")
 
@@ -74,9 +79,14 @@ def write(
     body = encode(message, content_type)
     headers = {"Cache-Control": "no-store", "Vary": "Accept, Accept-Encoding"}
     if len(body) >= COMPRESSED_BYTES_MIN and ZSTD in request.headers.get("accept-encoding", ""):
-        body = compress(body, COMPRESSION_LEVEL)
+        body = compress(body)
         headers["Content-Encoding"] = ZSTD
     return Response(body, media_type=content_type, status_code=status, headers=headers)
+
+
+def reads_columns(request: AnyRequest) -> bool:
+    """Whether the caller says that it reads rows by columns (see `rightfit_sync.alike`)."""
+    return MSGPACK_BY_COLUMNS in request.headers.get("accept", "")
 
 
 def asked_type(request: AnyRequest) -> str:

@@ -14,7 +14,7 @@ from litestar import Response, post
 
 from rightfit_server.feed.ahead import Standing
 from rightfit_server.feed.pages import NOTHING_MADE, Made, Pulled
-from rightfit_server.http.bodies import asked_type, read, write
+from rightfit_server.http.bodies import asked_type, read, reads_columns, write
 from rightfit_server.http.caller import answered, identify, writing_as
 from rightfit_server.http.protocol import check_protocol
 from rightfit_server.http.services import AnyRequest, Services, services_of
@@ -22,6 +22,7 @@ from rightfit_server.ingest.service import Answer
 from rightfit_server.ports.storage import Chains, Identity, Viewer
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.limits import PROTOCOL_VERSION
+from rightfit_sync.packing import PackedPage, apart, by_columns
 from rightfit_sync.wire.messages import Deferred, SyncRequest
 from rightfit_sync.wire.packed import PackedSyncResponse
 
@@ -69,9 +70,13 @@ async def _exchange(request: AnyRequest, *, is_pushing: bool, is_pulling: bool) 
         kinds=sorted(schema.kinds),
         receipts=answer.receipts if answer else (),
         deferred=[Deferred(dot, "schema_ahead") for dot in answer.deferred] if answer else (),
-        page=pulled.page if pulled else None,
+        page=_as_sent(pulled.page, request) if pulled else None,
     )
     return write(request, response, default=asked_type(request))
+
+
+def _as_sent(page: PackedPage, request: AnyRequest) -> PackedPage:
+    return by_columns(page) if reads_columns(request) else apart(page)
 
 
 def _wait_seconds(request: AnyRequest, services: Services) -> float:

@@ -19,6 +19,8 @@ from rightfit_sync.packing import Rows
 from rightfit_sync.wire.packed import PACKED, packed, unpacked
 
 MSGPACK: Final = "application/msgpack"
+MSGPACK_BY_COLUMNS: Final = f"{MSGPACK};rows=columns"
+"""What a device accepts that reads rows by columns (see `alike`); the answer is `MSGPACK` all the same."""
 JSON: Final = "application/json"
 
 _T = TypeVar("_T")
@@ -127,9 +129,9 @@ def _finite_number(digits: str) -> float:
     return number
 
 
-def compress(body: bytes, level: int = 3) -> bytes:
+def compress(body: bytes) -> bytes:
     """Return `body` compressed with zstd; needs the `zstandard` package."""
-    compressed = import_module("zstandard").ZstdCompressor(level=level).compress(body)
+    compressed = import_module("zstandard").ZstdCompressor().compress(body)
     return bytes(compressed)
 
 

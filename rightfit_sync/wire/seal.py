@@ -9,8 +9,8 @@ Source: docs/explanation/semantics.md, section 8.
 
 import hmac
 
+from rightfit_sync.alike import SEAL_BYTES
 from rightfit_sync.digests import canonical_state
-from rightfit_sync.packing import SEAL_BYTES
 from rightfit_sync.records import Entity
 
 __all__ = ["SEAL_BYTES", "is_genuine", "seal", "seal_state"]

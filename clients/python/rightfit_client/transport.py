@@ -30,7 +30,7 @@ from rightfit_client.limits import (
 )
 from rightfit_sync.exchange import RESPONSE_TOO_LARGE, Call, Response
 from rightfit_sync.limits import PROTOCOL_VERSIONS_SPOKEN
-from rightfit_sync.wire.codec import JSON, MSGPACK, compress, decode_msgpack
+from rightfit_sync.wire.codec import JSON, MSGPACK, MSGPACK_BY_COLUMNS, compress, decode_msgpack
 from rightfit_sync.wire.messages import Problem, ReconcileResponse, SyncRequest, SyncResponse
 
 SYNC_PATH: Final = "/v1/sync"
@@ -72,7 +72,7 @@ class Transport(Protocol):
 def sync_request(call: Call) -> HttpRequest:
     """Return the HTTP request of an exchange."""
     body = msgspec.msgpack.encode(call.request)
-    headers = {"Content-Type": MSGPACK, "Accept": MSGPACK}
+    headers = {"Content-Type": MSGPACK, "Accept": MSGPACK_BY_COLUMNS}
     if len(body) >= COMPRESS_FROM_BYTES:
         body = compress(body)
         headers["Content-Encoding"] = "zstd"
