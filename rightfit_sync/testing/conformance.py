@@ -308,7 +308,7 @@ class StoreSuite:
 
     @staticmethod
     def _fill(store: Store) -> None:
-        store.put_state(ReplicaState("dev-a", counter=3))
+        store.put_state(ReplicaState("dev-a", counter=6))
         store.put_trunks([row(1), row(2)])
         for counter in (1, 2, 3):
             store.put_entry(entry(counter))

@@ -1,7 +1,10 @@
 """Files of an older format are brought up to date when they are opened, and nothing in them is lost."""
 
+import re
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from zlib import crc32
 
 import msgspec
 import pytest
@@ -10,7 +13,8 @@ from rightfit_client import OpenError, Replica, StorageError
 from rightfit_client.connection import APPLICATION_ID, FILE_FORMAT
 from rightfit_client.opening import SCHEMA
 from rightfit_client.sqlite import sqlite3
-from rightfit_client.testing import HttpAuthority
+from rightfit_client.testing import HttpAuthority, token_for
+from rightfit_sync.outbox import Entry
 from rightfit_sync.packing import decode_row
 from rightfit_sync.store import Rejected
 
@@ -46,11 +50,27 @@ COPIED = {
     "rightfit_meta": "name, value",
     "rightfit_state": "id, device_id, subject, counter, former_ids, cursor, epoch, tags, authority_kinds",
     "rightfit_trunk": "kind, entity_id, seq, tags, row",
-    "rightfit_outbox": "position, device_id, counter, kind, entity_id, pending, entry",
     "rightfit_rejected": "position, device_id, counter, rejected",
     "rightfit_lost": "*",
     "rightfit_conflict": "*",
 }
+
+
+FORMAT_3 = """
+ALTER TABLE rightfit_meta ADD COLUMN crc INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rightfit_state ADD COLUMN must_reconcile INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rightfit_state ADD COLUMN crc INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rightfit_trunk ADD COLUMN crc INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rightfit_outbox ADD COLUMN crc INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rightfit_rejected ADD COLUMN crc INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX rightfit_outbox_answered ON rightfit_outbox (position) WHERE NOT pending;
+UPDATE rightfit_meta SET crc = (SELECT crc FROM new.rightfit_meta AS n WHERE n.name = rightfit_meta.name);
+UPDATE rightfit_state SET crc = (SELECT crc FROM new.rightfit_state);
+UPDATE rightfit_outbox SET crc = checksum(entry);
+UPDATE rightfit_trunk SET crc = checksum(row);
+UPDATE rightfit_rejected SET crc = checksum(rejected);
+"""
+GUARD_BEFORE = "(SELECT writing FROM rightfit_state) IS NOT 1"
 
 
 class RejectedBefore(msgspec.Struct):
@@ -60,7 +80,7 @@ class RejectedBefore(msgspec.Struct):
     outcome: msgspec.Raw
 
 
-def write_as_format_1(path: Path) -> None:
+def write_as_format(path: Path, file_format: int) -> None:
     """Write the closed replica at `path` anew, as a program of the time would have."""
     old = path.with_name("old.db")
     connection = sqlite3.connect(old)
@@ -69,6 +89,21 @@ def write_as_format_1(path: Path) -> None:
     for table, columns in COPIED.items():
         names = "" if columns == "*" else f"({columns})"
         connection.execute(f"INSERT INTO {table} {names} SELECT {columns} FROM new.{table}")
+    for position, pending, blob in connection.execute(
+        "SELECT position, pending, entry FROM new.rightfit_outbox"
+    ):
+        change = msgspec.msgpack.decode(blob, type=Entry).change
+        row = (
+            position,
+            change.dot.device_id,
+            change.dot.counter,
+            change.kind,
+            change.entity_id,
+            pending,
+            blob,
+        )
+        connection.execute("INSERT INTO rightfit_outbox VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        connection.execute("UPDATE rightfit_state SET counter = max(counter, ?)", (change.dot.counter,))
     for position, blob in connection.execute("SELECT position, rejected FROM rightfit_rejected").fetchall():
         before = msgspec.msgpack.encode(msgspec.msgpack.decode(blob, type=RejectedBefore))
         connection.execute("UPDATE rightfit_rejected SET rejected = ? WHERE position = ?", (before, position))
@@ -80,19 +115,22 @@ def write_as_format_1(path: Path) -> None:
     ).fetchall()
     for kind, name, sql in made:
         if kind == "trigger" or (kind == "table" and not name.startswith("rightfit_")):
-            connection.execute(sql)
+            connection.execute(re.sub(r'NOT "[^"]*"\(\)', GUARD_BEFORE, sql))
         if kind == "table" and not name.startswith("rightfit_"):
             connection.execute(f"INSERT INTO {name} SELECT * FROM new.{name}")
+    if file_format == 3:
+        connection.create_function("checksum", 1, crc32)
+        connection.executescript(FORMAT_3)
     connection.commit()
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute("PRAGMA user_version = 1")
+    connection.execute(f"PRAGMA user_version = {file_format}")
     connection.close()
     old.rename(path)
 
 
 @pytest.fixture
-def former(open_replica: Open, authority: HttpAuthority) -> Path:
-    """A file of format 1 with something in every table."""
+def before(open_replica: Open, authority: HttpAuthority) -> Path:
+    """A file with something in every table."""
     ann, bob = open_replica("dev-a"), open_replica("dev-b")
     order_id = ann.insert("work_order", title="Boiler", tags=["leak"])
     ann.insert("work_order", title="refers to nothing", property_id="nowhere")
@@ -105,21 +143,38 @@ def former(open_replica: Open, authority: HttpAuthority) -> Path:
     ann.insert("work_order", title="pending")
     assert (len(ann.rejected()), len(ann.conflicts()), len(ann.pending())) == (1, 1, 1)
     ann.close()
-    write_as_format_1(ann.path)
     return ann.path
 
 
-def test_a_file_of_format_1_is_opened_with_all_that_it_holds(
-    former: Path, open_replica: Open, authority: HttpAuthority
+@pytest.fixture
+def former(before: Path) -> Path:
+    """That file in format 1."""
+    write_as_format(before, 1)
+    return before
+
+
+@pytest.mark.parametrize("file_format", [1, 3])
+def test_a_file_of_a_former_format_is_opened_with_all_that_it_holds(
+    before: Path, file_format: int, open_replica: Open, authority: HttpAuthority
 ) -> None:
+    with Replica.open(before) as now:
+        counter = now._store.state().counter
+    write_as_format(before, file_format)
     ann = open_replica("dev-a")
+    assert ann._store.state().counter == counter
+    with (
+        closing(sqlite3.connect(before)) as other,
+        pytest.raises(sqlite3.OperationalError, match="cannot be written with SQL"),
+    ):
+        other.execute("UPDATE work_order SET title = 'theirs'")
     assert ann.database.execute("PRAGMA user_version").fetchone() == (FILE_FORMAT,)
     assert [one.holds for one in ann.examine()] == [True] * len(ann.examine())
     assert sorted(row["title"] for row in ann.query("work_order")) == ["Boiler drips", "pending"]
     assert (len(ann.rejected()), len(ann.conflicts()), len(ann.pending())) == (1, 1, 1)
     assert ann.rejected()[0].digest == ""
+    ann.update("work_order", ann.query("work_order")[0]["entity_id"], title="Boiler drips again")
     ann.discard(ann.rejected()[0].change.dot)
-    assert (ann.sync().pushed, ann.status().state) == (1, "conflict")
+    assert (ann.sync().pushed, ann.status().state) == (2, "conflict")
     ann.resync()
     assert ann._store.state().must_reconcile
     ann.sync()
@@ -133,6 +188,7 @@ def test_a_damaged_row_of_format_2_is_not_made_good_by_the_renewal(
     ann.insert("work_order", title="Boiler")
     ann.sync()
     ann.close()
+    write_as_format(ann.path, 3)
     connection = sqlite3.connect(ann.path)
     connection.execute("UPDATE rightfit_trunk SET row = zeroblob(20)")
     connection.execute("PRAGMA user_version = 2")
@@ -182,3 +238,16 @@ def test_a_fact_that_is_not_what_was_written_is_found_out(former: Path, open_rep
     with pytest.raises(StorageError) as refused:
         Replica.open(former)
     assert refused.value.code == "corrupt"
+
+
+def test_F07_edits_of_a_former_format_are_salvaged_from_a_file_whose_order_is_gone(
+    before: Path, authority: HttpAuthority
+) -> None:
+    write_as_format(before, 3)
+    content = bytearray(before.read_bytes())
+    content[:4096] = bytes(4096)
+    before.write_bytes(content)
+    saved = Replica.salvage(before, schema=authority.memory.schema, token=token_for("dev-a"))
+    assert (saved.edits >= 1, saved.rejected) == (True, 1)
+    with Replica.open(before, token=token_for("dev-a"), transport=authority) as replica:
+        assert "pending" in {row["title"] for row in replica.query("work_order")}

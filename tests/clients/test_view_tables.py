@@ -27,7 +27,7 @@ from rightfit_sync.view import assemble
 def test_another_connection_is_told_what_to_call(replica: Replica, statement: str, call: str) -> None:
     replica.insert("work_order", title="Boiler")
     outside = sqlite3.connect(str(replica.path), isolation_level=None)
-    with pytest.raises(sqlite3.IntegrityError, match=r"view of the replica") as refused:
+    with pytest.raises(sqlite3.DatabaseError, match=r"view of the replica") as refused:
         outside.execute(statement)
     outside.close()
     assert call in str(refused.value)
@@ -40,6 +40,33 @@ def test_the_guard_is_shut_for_the_replicas_own_connection_too(replica: Replica)
         replica.database.execute("delete from work_order")
     with pytest.raises(LocalError, match="readonly"):
         replica.select("delete from work_order")
+
+
+def test_another_program_may_still_look_after_tables_of_its_own(replica: Replica) -> None:
+    outside = sqlite3.connect(str(replica.path), isolation_level=None)
+    for statement in (
+        "create table draft (text, order_id references work_order)",
+        "alter table draft rename to drafts",
+        "alter table drafts rename column text to words",
+        "alter table drafts drop column words",
+        "create index theirs on work_order (title)",
+        "vacuum",
+    ):
+        outside.execute(statement)
+    outside.close()
+    assert replica.insert("work_order", title="Boiler")
+
+
+def test_a_kind_with_a_long_name_is_guarded_too(tmp_path: Path) -> None:
+    name = "é" * 200
+    with Replica.open(
+        tmp_path / "a.db", schema=Schema(1, {name: KindSpec(fields={})}), device_id="a"
+    ) as replica:
+        replica.delete(name, replica.insert(name))
+        outside = sqlite3.connect(str(replica.path), isolation_level=None)
+        with pytest.raises(sqlite3.DatabaseError, match="no such function"):
+            outside.execute(f"insert into {name} values ('x')")
+        outside.close()
 
 
 def test_another_connection_may_read_while_the_replica_writes(replica: Replica) -> None:

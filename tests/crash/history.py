@@ -231,6 +231,8 @@ def _offline(teller: Teller) -> None:
     teller.replica.restore("property", "b0")
     teller.tell("restore property/b0", {"property/b0": {"address": "0 High Street"}})
     teller.delete("property/b1")
+    for number in range(40):
+        teller.insert(f"property/r{number}", address=f"{number} Station Road")
     teller.close()
 
 

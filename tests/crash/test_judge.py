@@ -6,7 +6,10 @@ from random import Random
 import pytest
 
 from rightfit_client.sqlite import sqlite3
+from rightfit_client.tables import view_tables
+from rightfit_client.unit_of_work import UnitOfWork
 from rightfit_sync.testing.authority import MemoryAuthority
+from tests.crash.authority import SCHEMAS
 from tests.crash.disk import Disk, Image
 from tests.crash.judge import SEED, Judge, Tally, run
 from tests.crash.past import Moment, Past
@@ -50,7 +53,10 @@ SPOILED: dict[str, tuple[str, str]] = {
         "DELETE FROM rightfit_outbox WHERE position = (SELECT max(position) FROM rightfit_outbox)",
         "is nowhere",
     ),
-    "a counter set back": ("UPDATE rightfit_state SET counter = counter - 1", "will be spent again"),
+    "a counter set back, the edit that tells it gone": (
+        "UPDATE rightfit_state SET counter = 1; DELETE FROM rightfit_outbox",
+        "will be spent again",
+    ),
     "a transaction shown by half": ("UPDATE visit SET note = 'Week 2' WHERE entity_id = 'w2'", "damaged"),
     "a cursor that jumps": ("UPDATE rightfit_state SET cursor = NULL", "half"),
 }
@@ -65,9 +71,14 @@ def test_the_judge_sees_the_smallest_damage(spoiled: str, past: Past, scratch: P
     for name, content in image.items():
         (scratch / name).write_bytes(content)
     connection = sqlite3.connect(str(scratch / NAME), isolation_level=None)
-    connection.execute("UPDATE rightfit_state SET writing = 1")
-    connection.execute(statement)
-    connection.execute("UPDATE rightfit_state SET writing = 0")
+    unit = UnitOfWork(connection)
+    unit.answer(
+        guard
+        for table in view_tables(SCHEMAS[moment.schema_version]).values()
+        for guard in table.guards().values()
+    )
+    unit.open_guard()
+    connection.executescript(statement)
     connection.close()
     problems = judge.problems({NAME: (scratch / NAME).read_bytes()}, moment, authority)
     assert any(expected in problem for problem in problems), problems

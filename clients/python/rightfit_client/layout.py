@@ -3,7 +3,7 @@
 | table | a row is |
 |---|---|
 | `rightfit_meta` | a fact about the file: the schema, the authority's URL |
-| `rightfit_state` | the one `ReplicaState`; `writing` opens the guard of the view tables |
+| `rightfit_state` | the one `ReplicaState`; its counter may be behind that of the last entry in the outbox |
 | `rightfit_trunk` | an entity as the authority has it (`packing.encode_row`) |
 | `rightfit_outbox` | an `outbox.Entry`; `position` is the outbox order |
 | `rightfit_rejected` | a `store.Rejected` |
@@ -19,6 +19,7 @@ what `facts.sealed` encodes; `check_precious` and the store hold the file to it 
 | 1 | |
 | 2 | `rightfit_state.must_reconcile`, the `crc` columns |
 | 3 | an index of answered edits; rows of the trunk are packed, those of before are read as well |
+| 4 | the outbox has no other index, an entry alone says whose it is; the view tables are guarded by a function |
 
 Names that begin with `rightfit_` or `sqlite_` are therefore not for kinds.
 """
@@ -28,6 +29,7 @@ from zlib import crc32
 
 from rightfit_client.connection import APPLICATION_ID, FILE_FORMAT, damaged, pragma
 from rightfit_client.facts import as_bytes, read_state, sealed
+from rightfit_client.query import quoted
 from rightfit_client.sqlite import sqlite3
 
 PREFIX: Final = "rightfit_"
@@ -36,22 +38,20 @@ _FORMAT_WITH_CHECKSUMS: Final = 2
 _ANSWERED: Final = (
     "CREATE INDEX IF NOT EXISTS rightfit_outbox_answered ON rightfit_outbox (position) WHERE NOT pending"
 )
+_OUTBOX: Final = """CREATE TABLE rightfit_outbox (
+    position INTEGER PRIMARY KEY, pending INTEGER NOT NULL, entry BLOB NOT NULL, crc INTEGER NOT NULL)"""
 _TABLES = (
     """CREATE TABLE rightfit_meta (
         name TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID""",
     """CREATE TABLE rightfit_state (
-        id INTEGER PRIMARY KEY CHECK (id = 1), writing INTEGER NOT NULL DEFAULT 0, device_id TEXT NOT NULL,
+        id INTEGER PRIMARY KEY CHECK (id = 1), device_id TEXT NOT NULL,
         subject TEXT NOT NULL, counter INTEGER NOT NULL, former_ids TEXT NOT NULL, cursor TEXT,
         epoch TEXT NOT NULL, tags TEXT NOT NULL, authority_kinds TEXT,
         must_reconcile INTEGER NOT NULL DEFAULT 0, crc INTEGER NOT NULL DEFAULT 0)""",
     """CREATE TABLE rightfit_trunk (
         kind TEXT NOT NULL, entity_id TEXT NOT NULL, seq INTEGER NOT NULL, tags TEXT NOT NULL,
         row BLOB NOT NULL, crc INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (kind, entity_id))""",
-    """CREATE TABLE rightfit_outbox (
-        position INTEGER PRIMARY KEY, device_id TEXT NOT NULL, counter INTEGER NOT NULL,
-        kind TEXT NOT NULL, entity_id TEXT NOT NULL, pending INTEGER NOT NULL, entry BLOB NOT NULL,
-        crc INTEGER NOT NULL DEFAULT 0, UNIQUE (device_id, counter))""",
-    "CREATE INDEX rightfit_outbox_by_entity ON rightfit_outbox (entity_id, kind)",
+    _OUTBOX,
     _ANSWERED,
     """CREATE TABLE rightfit_rejected (
         position INTEGER PRIMARY KEY, device_id TEXT NOT NULL, counter INTEGER NOT NULL,
@@ -92,8 +92,23 @@ def renew(connection: sqlite3.Connection) -> None:
     """Bring a file of an older format up to date; call it inside a transaction."""
     if pragma(connection, "user_version") < _FORMAT_WITH_CHECKSUMS:
         _add_checksums(connection)
+    _drop_guards(connection)
+    connection.execute("ALTER TABLE rightfit_state DROP COLUMN writing")
+    connection.execute("ALTER TABLE rightfit_outbox RENAME TO rightfit_outbox_before")
+    connection.execute(_OUTBOX)
+    connection.execute(
+        "INSERT INTO rightfit_outbox SELECT position, pending, entry, crc FROM rightfit_outbox_before"
+    )
+    connection.execute("DROP TABLE rightfit_outbox_before")
     connection.execute(_ANSWERED)
     connection.execute(f"PRAGMA user_version = {FILE_FORMAT}")
+
+
+def _drop_guards(connection: sqlite3.Connection) -> None:
+    """Drop the triggers that guard the view tables; they are made anew (see `tables`)."""
+    sql = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'rightfit\\_guard\\_%' ESCAPE '\\'"
+    for (name,) in connection.execute(sql).fetchall():
+        connection.execute(f"DROP TRIGGER {quoted(str(name))}")
 
 
 def _add_checksums(connection: sqlite3.Connection) -> None:

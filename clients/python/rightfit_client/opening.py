@@ -30,7 +30,7 @@ from rightfit_client.lock import FileLock
 from rightfit_client.pulling import PullingCore
 from rightfit_client.sqlite import sqlite3
 from rightfit_client.store import SqliteStore
-from rightfit_client.tables import ViewTable, migrate, view_tables
+from rightfit_client.tables import ViewTable, guard, migrate, view_tables
 from rightfit_client.unit_of_work import UnitOfWork
 from rightfit_client.view_writer import ViewWriter
 from rightfit_sync.outbox import Entry
@@ -65,6 +65,7 @@ class OpenFile:
         self.schema = schema
         self.tables: Mapping[str, ViewTable] = view_tables(schema)
         self.unit = UnitOfWork(connection)
+        self.unit.answer(guard for table in self.tables.values() for guard in table.guards().values())
         self.store = SqliteStore(
             self.unit, ViewWriter(connection, schema, self.tables), is_shared=lock is None
         )
@@ -159,6 +160,8 @@ def _read_in(
     if pragma(connection, "user_version") < FILE_FORMAT:
         with UnitOfWork(connection).transaction():
             renew(connection)
+            for table in view_tables(_stored_schema(connection)).values():
+                guard(connection, table)
     check_precious(connection)
     former = _stored_schema(connection)
     opened = OpenFile(path, connection, lock, schema or former)

@@ -12,7 +12,8 @@ import msgspec
 from rightfit_client.connection import damaged
 from rightfit_client.convert import Column
 from rightfit_client.facts import as_json
-from rightfit_client.questions import WANTED, Questions, by_key, genuine
+from rightfit_client.outbox_places import Places
+from rightfit_client.questions import WANTED, Questions, genuine
 from rightfit_client.unit_of_work import UnitOfWork
 from rightfit_client.unwritten import Unwritten
 from rightfit_sync.causality.dot import Dot
@@ -25,19 +26,33 @@ _ENTRIES_AT_ONCE = 512
 _ENTRIES_REMEMBERED_MAX = 3 * CHANGES_PER_PUSH_MAX
 """Those of a push whose answer is being taken in, of the one that is on its way, and of the one that is planned."""
 
-_ENTRIES = by_key("t.entry, t.crc, t.position", "rightfit_outbox", " ORDER BY t.position")
-_WAITING = "SELECT kind, entity_id FROM rightfit_outbox LIMIT ?"
-_EDITED = by_key("t.kind, t.entity_id", "rightfit_outbox")
+_WHOLE = "SELECT entry, crc, position FROM rightfit_outbox ORDER BY position"
+_AT = "SELECT entry, crc, position FROM rightfit_outbox WHERE position = ?"
+_AT_EACH = f"""SELECT t.entry, t.crc, t.position FROM {WANTED} rightfit_outbox AS t
+    WHERE t.position = wanted.value"""  # noqa: S608 - both are words of ours.
+_NEWEST = "SELECT entry, crc FROM rightfit_outbox ORDER BY position DESC LIMIT 1"
 _PENDING = """SELECT entry, crc, position FROM rightfit_outbox WHERE position > ? AND pending
     ORDER BY position LIMIT ?"""
 _ANSWERED = "SELECT entry, crc, position FROM rightfit_outbox WHERE NOT pending ORDER BY position"
-_BY_DOT = f"""SELECT t.entry, t.crc, t.position FROM {WANTED} rightfit_outbox AS t
-    WHERE t.device_id = wanted.value ->> 0 AND t.counter = wanted.value ->> 1 ORDER BY t.position"""  # noqa: S608
-_DROP = "DELETE FROM rightfit_outbox WHERE device_id = ? AND counter = ?"
+_DROP = "DELETE FROM rightfit_outbox WHERE position = ?"
 # Few are answered, and an index knows them; the others are not looked at one by one.
 _COUNT_PENDING = (
     "SELECT (SELECT count(*) FROM rightfit_outbox) - (SELECT count(*) FROM rightfit_outbox WHERE NOT pending)"
 )
+
+
+class _Name(msgspec.Struct, frozen=True):
+    """Of a change, which one it is and of what."""
+
+    dot: Dot
+    kind: str
+    entity_id: str
+
+
+class _Named(msgspec.Struct, frozen=True):
+    """Of an entry, the name of its change; the rest is passed over."""
+
+    change: _Name
 
 
 class OutboxTable:
@@ -51,28 +66,30 @@ class OutboxTable:
         self._unwritten = unwritten
         self._is_shared = is_shared
         self._ask = Questions(unit)
-        # Entries as the table has them, and the places of these; the pending ones up to `_gapless` are all among them.
+        # Entries as the table has them, by their places; the pending ones up to `_gapless` are all among them.
         self._held: dict[int, Entry] = {}
-        self._places: dict[Dot, int] = {}
         self._gapless = 0
         self._queues: dict[Key, list[Entry]] = {}
-        # Of the transaction that is open: whether the outbox had nothing, once it has been asked, and what came since.
-        self._was_empty: bool | None = None
-        self._has_asked = False
-        self._put_keys: set[Key] = set()
+        # Where all entries stand, those that are put off included, once somebody has asked.
+        self._places: Places | None = None
+        self._places_version: Column = None
+        # The dot of the last entry, where it was put by us; whether the transaction that is open has moved any.
+        self._newest: Dot | None = None
+        self._has_moved = False
         self._decode = msgspec.msgpack.Decoder(Entry).decode
+        self._decode_name = msgspec.msgpack.Decoder(_Named).decode
 
     def forget(self, *, was_committed: bool) -> None:
         """Forget what was remembered of the transaction that has ended."""
-        self._was_empty, self._has_asked = None, False
-        self._put_keys.clear()
+        if self._has_moved and not was_committed:
+            self._places = self._newest = None
+        self._has_moved = False
         self._queues.clear()
         if not was_committed or self._is_shared:
             self._forget_entries()
 
     def _forget_entries(self) -> None:
         self._held.clear()
-        self._places.clear()
         self._gapless = 0
 
     def write(self) -> None:
@@ -81,19 +98,41 @@ class OutboxTable:
         if unwritten.replaced:
             # What was read before is no longer what the table has.
             self._queues.clear()
-            self._held.update({self._places[dot]: entry for dot, entry in unwritten.replaced.items()})
+            self._held.update(unwritten.replaced)
         if unwritten.appended or unwritten.replaced:
             self._gapless = 0
         unwritten.write_entries(self._unit.connection)
 
+    def newest(self) -> Dot | None:
+        """Return the dot of the last entry that the table has."""
+        rows = self._ask.as_written(_NEWEST)
+        return self._decode_name(genuine(*rows[0])).change.dot if rows else None
+
+    def ends_with(self, dot: Dot) -> bool:
+        """Whether the last entry is known to have this dot."""
+        return self._newest == dot
+
+    def _placed(self) -> Places:
+        """Return where all entries stand."""
+        if self._is_shared:
+            ((version,),) = self._ask.as_written("PRAGMA data_version")
+            if version != self._places_version:
+                self._places, self._places_version = None, version
+        if self._places is None:
+            places = Places()
+            for blob, crc, position in self._ask.each(_WHOLE):
+                change = self._decode_name(genuine(blob, crc)).change
+                places.place(int(position or 0), change.dot, (change.kind, change.entity_id))
+            self._places = places
+        return self._places
+
+    def keys(self) -> Iterable[Key]:
+        """Return the entities that have entries."""
+        return self._placed().keys()
+
     def edited(self, keys: Collection[Key]) -> set[Key]:
         """Return those of `keys` that have entries."""
-        # Mostly the outbox is short, and read faster than asked for each key.
-        waiting = self._ask.as_written(_WAITING, (len(keys) + 1,))
-        if len(waiting) > len(keys):
-            waiting = self._ask.keyed(_EDITED, keys)
-        edited = {(str(kind), str(entity_id)) for kind, entity_id in waiting}
-        return (edited | self._unwritten.keys).intersection(keys)
+        return set(self.keys()).intersection(keys)
 
     def entries(self, keys: Collection[Key]) -> Mapping[Key, Sequence[Entry]]:
         """Return the entries of those `keys` that have some, in outbox order."""
@@ -103,30 +142,30 @@ class OutboxTable:
             known, replaced = self._queues, self._unwritten.replaced
             unknown = [key for key in keys if key not in known]
             found: dict[Key, list[Entry]] = {}
-            if unknown and self._may_have(unknown):
-                for entry in self._entries(self._ask.keyed(_ENTRIES, unknown)):
+            if unknown:
+                for entry in self._at(self._placed().of(unknown)):
                     found.setdefault((entry.change.kind, entry.change.entity_id), []).append(entry)
             if self._unit.is_open:
                 known.update({key: found.get(key, []) for key in unknown})
                 found = {key: queue for key in keys if (queue := known[key])}
             if not replaced:
                 return found
-            return {
-                key: [replaced.get(entry.change.dot, entry) for entry in queue]
-                for key, queue in found.items()
-            }
+            return {key: self._as_put(queue) for key, queue in found.items()}
 
-    def _may_have(self, keys: Collection[Key]) -> bool:
-        """Whether there may be entries of `keys`: where there were none, those that were put there since.
+    def _as_put(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Return `entries` of the table as the transaction leaves them."""
+        replaced, find = self._unwritten.replaced, self._placed().find
+        return [replaced.get(find(entry.change.dot) or 0, entry) for entry in entries]
 
-        Whether there are any is worth asking for many keys, or for the second time in a transaction.
-        """
-        if not self._unit.is_open:
-            return len(keys) == 1 or not self._ask.is_empty("rightfit_outbox")
-        if self._was_empty is None and (self._has_asked or len(keys) > 1):
-            self._was_empty = self._ask.is_empty("rightfit_outbox")
-        self._has_asked = True
-        return not self._was_empty or not self._put_keys.isdisjoint(keys)
+    def _at(self, positions: list[int]) -> list[Entry]:
+        """Return the entries at these places, which are in order, as the table has them; the lock is held."""
+        held = self._held
+        if all(position in held for position in positions):
+            return [held[position] for position in positions]
+        if len(positions) == 1:
+            return self._entries(self._ask.as_written(_AT, positions))
+        rows = self._ask.as_written(_AT_EACH, (as_json(positions),))
+        return self._entries(sorted(rows, key=lambda row: int(row[2] or 0)))
 
     def _entries(self, rows: Iterable[Sequence[Column]]) -> list[Entry]:
         """Return the entries of rows of `entry, crc, position` as the table has them; the lock is held."""
@@ -141,7 +180,6 @@ class OutboxTable:
                 entry = self._decode(genuine(blob, crc))
                 if remembers:
                     held[position] = entry
-                    self._places[entry.change.dot] = position
             entries.append(entry)
         return entries
 
@@ -197,38 +235,42 @@ class OutboxTable:
             replaced = self._unwritten.replaced
             if not replaced:
                 return entries
-            both = {entry.change.dot: entry for entry in entries} | replaced
-            answered = [entry for entry in both.values() if not entry.is_pending]
-            return sorted(answered, key=lambda entry: self._places[entry.change.dot])
+            find = self._placed().find
+            both = {find(entry.change.dot) or 0: entry for entry in entries} | replaced
+            return [entry for _, entry in sorted(both.items()) if not entry.is_pending]
 
     def by_dot(self, dots: Collection[Dot]) -> Sequence[Entry]:
         """Return those entries that have one of these `dots`, in outbox order."""
         with self._unit.lock:
             if self._unwritten.appended:
                 self._unit.flush()
-            if not dots:
-                return []
-            if self._places.keys() >= set(dots):
-                found = [self._held[position] for position in sorted({self._places[dot] for dot in dots})]
-            else:
-                found = self._entries(self._ask.as_written(_BY_DOT, (as_json(dots),)))
-            replaced = self._unwritten.replaced
-            return [replaced.get(entry.change.dot, entry) for entry in found] if replaced else found
+            found = self._at(self._found(dots))
+            return self._as_put(found) if self._unwritten.replaced else found
+
+    def _found(self, dots: Iterable[Dot]) -> list[int]:
+        """Return the places of the entries with these dots, in order."""
+        find = self._placed().find
+        return sorted({position for dot in dots if (position := find(dot)) is not None})
 
     def put(self, entry: Entry) -> None:
         """Put off appending an entry, or replacing the one with its dot in place; a transaction is open."""
-        is_there = entry.change.dot in self._places
-        if not is_there:
-            self._queues.clear()
-        self._unwritten.put(entry, is_there=is_there)
-        self._put_keys.add((entry.change.kind, entry.change.entity_id))
+        change, places = entry.change, self._placed()
+        position = places.find(change.dot)
+        if position is None:
+            key = change.kind, change.entity_id
+            position = places.append(change.dot, key)
+            self._newest, self._has_moved = change.dot, True
+            self._queues.pop(key, None)
+            self._unwritten.append(position, entry)
+        else:
+            self._unwritten.replace(position, entry)
 
     def drop(self, dots: Collection[Dot]) -> None:
         """Remove entries; a transaction is open."""
-        self._unwritten.drop(dots)
-        self._queues.clear()
-        for dot in dots:
-            position = self._places.pop(dot, None)
-            if position is not None:
-                del self._held[position]
-        self._unit.connection.executemany(_DROP, [(dot.device_id, dot.counter) for dot in dots])
+        places, positions = self._placed(), self._found(dots)
+        self._unwritten.drop(positions)
+        self._newest, self._has_moved = None, True
+        for position in positions:
+            self._queues.pop(places.remove(position), None)
+            self._held.pop(position, None)
+        self._unit.connection.executemany(_DROP, [(position,) for position in positions])

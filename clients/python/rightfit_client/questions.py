@@ -3,7 +3,7 @@
 What is read is held to its checksum: `StorageError("corrupt")` where it is not what was written.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 from zlib import crc32
 
@@ -47,6 +47,14 @@ class Questions:
         with self._unit.lock:
             try:
                 return self._unit.connection.execute(sql, params).fetchall()
+            except sqlite3.Error as error:
+                raise storage_error(error) from error
+
+    def each(self, sql: str) -> Iterator[Sequence[Column]]:
+        """Yield what the tables say, row by row, whatever is put off."""
+        with self._unit.lock:
+            try:
+                yield from self._unit.connection.execute(sql)
             except sqlite3.Error as error:
                 raise storage_error(error) from error
 

@@ -38,7 +38,9 @@ from rightfit_sync.schema.spec import Schema
 from rightfit_sync.store import Key, Rejected, ReplicaState
 
 _SUFFIXES: Final = ("-wal", "-shm", "")
-_ENTRY_COLUMNS, _REJECTED_COLUMNS = 8, 5
+_ENTRY_COLUMNS: Final = (4, 8)
+"""Of a row of the outbox, now and up to format 3."""
+_REJECTED_COLUMNS: Final = 5
 _TOLD_MAX = 20
 
 _read_entry = msgspec.msgpack.Decoder(Entry).decode
@@ -215,9 +217,9 @@ def _searched(flat: Path, found: _Found) -> _Found:
     """Return `found` with the edits that a search through all pages brings to light, in outbox order."""
     entries: dict[Dot, tuple[int, Entry]] = {}
     rejected = {one.change.dot: one for one in found.rejected}
-    for rowid, columns in rows(flat, (_ENTRY_COLUMNS, _REJECTED_COLUMNS)):
+    for rowid, columns in rows(flat, (*_ENTRY_COLUMNS, _REJECTED_COLUMNS)):
         blob, crc = columns[-2:]
-        if len(columns) == _ENTRY_COLUMNS:
+        if len(columns) in _ENTRY_COLUMNS:
             entry = _genuine(blob, crc, _read_entry)
             if entry is not None:
                 entries[entry.change.dot] = (rowid, entry)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 import msgspec
+from msgspec.structs import replace
 
 from rightfit_client.connection import damaged, storage_error
 from rightfit_client.convert import Column
@@ -65,6 +66,7 @@ class SqliteStore:
         self._unwritten = Unwritten()
         self._outbox = OutboxTable(unit, self._unwritten, is_shared=is_shared)
         self._ask = Questions(unit)
+        # What its own row says, where that is known: the last entry of the outbox tells a later one.
         self._counter_written: int | None = None
         # Only ever doubted in favour of there being some.
         self._has_lost: bool | None = None
@@ -83,16 +85,15 @@ class SqliteStore:
 
     def _forget(self, was_committed: bool) -> None:
         if not was_committed:
-            self._state = self._has_lost = self._has_trunks = None
+            self._state = self._has_lost = self._has_trunks = self._counter_written = None
         self._outbox.forget(was_committed=was_committed)
         self._rows.clear()
         self._unwritten.clear()
-        self._counter_written = None
 
     def _write(self) -> None:
         """Write what the transaction has put off."""
-        state, written = self._state, self._counter_written
-        if state is not None and written is not None and state.counter != written:
+        state = self._state
+        if state is not None and state.counter != self._counter_written and not self._is_told(state):
             self._connection.execute("UPDATE rightfit_state SET counter = ?", (state.counter,))
             self._counter_written = state.counter
         unwritten = self._unwritten
@@ -104,24 +105,31 @@ class SqliteStore:
                 self.unit.open_guard()
                 self.views.write(shown, self.trunks(shown.keys()))
 
+    def _is_told(self, state: ReplicaState) -> bool:
+        """Whether the last entry of the outbox tells the counter."""
+        return self._outbox.ends_with(Dot(state.device_id, state.counter))
+
     def state(self) -> ReplicaState:
         """Return the replica's state."""
         known = self._state
         if known is None or self._is_shared:
             with self.unit.lock:
                 try:
-                    known = self._state = read_state(self._connection)
+                    known = read_state(self._connection)
                 except sqlite3.Error as error:
                     raise storage_error(error) from error
+                self._counter_written = known.counter
+                newest = self._outbox.newest()
+                if newest is not None and newest.device_id == known.device_id:
+                    known = replace(known, counter=max(known.counter, newest.counter))
+                self._state = known
         return known
 
     def put_state(self, state: ReplicaState) -> None:
         """Replace the replica's state."""
         with self.transaction():
             former = self._state
-            if former is not None and msgspec.structs.replace(former, counter=state.counter) == state:
-                if self._counter_written is None:
-                    self._counter_written = former.counter
+            if former is not None and replace(former, counter=state.counter) == state:
                 self.unit.put_off += 1
             else:
                 put_state(self._connection, state)
@@ -313,8 +321,9 @@ class SqliteStore:
 
     def entity_keys(self) -> list[Key]:
         """Return every entity that trunk or outbox know."""
-        sql = "SELECT kind, entity_id FROM rightfit_trunk UNION SELECT kind, entity_id FROM rightfit_outbox"
-        return [(str(kind), str(entity_id)) for kind, entity_id in self._ask.all(sql)]
+        rows = self._ask.all("SELECT kind, entity_id FROM rightfit_trunk ORDER BY kind, entity_id")
+        known = dict.fromkeys((str(kind), str(entity_id)) for kind, entity_id in rows)
+        return [*(known | dict.fromkeys(self._outbox.keys()))]
 
     def _read_conflicts(self, rows: Iterable[Sequence[Column]]) -> list[Conflict]:
         return [msgspec.msgpack.decode(blob, type=Conflict) for (blob,) in rows if isinstance(blob, bytes)]

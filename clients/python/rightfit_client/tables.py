@@ -2,8 +2,8 @@
 
 An application queries them with plain SQL, joins them and puts indexes of its own on them. Nobody writes them
 but the store: triggers refuse every other statement, whichever program makes it, and say what to call
-instead. The guard is the column `writing` of `rightfit_state`: it is 1 only inside the store's own
-transactions, and no other connection ever sees a transaction that is not finished.
+instead. A trigger asks a function that only the store's own connection has, and that is true inside the store's
+transactions alone. In any other program the statement fails for want of it, and its name is what there is to say.
 
 Deleted entities are absent. Kinds and fields that the schema does not know have no table and no column; they
 stay untouched in the trunk and appear when a newer schema is opened (docs/explanation/semantics.md, section
@@ -31,6 +31,7 @@ _SCALARS = frozenset({str, int, float, bool, type(None)})
 """Types of values that are columns as they are."""
 _SETS_REMEMBERED_MAX = 1_024
 
+_FUNCTION_BYTES_MAX = 255
 _GUARDED = {
     "INSERT": "replica.insert({kind!r}, ...)",
     "UPDATE": "replica.update({kind!r}, entity_id, ...)",
@@ -121,16 +122,25 @@ class ViewTable:
 
     def triggers(self) -> Iterable[tuple[str, str]]:
         """Return `(name, statement)` of the triggers that refuse what is not the store's."""
-        for verb, call in _GUARDED.items():
+        for verb, function in self.guards().items():
             name = f"{PREFIX}guard_{self.name}_{verb.lower()}"
-            message = (
-                f"{self.name} is a view of the replica and cannot be written with SQL: "
-                f"call {call.format(kind=self.name)} instead"
-            ).replace("'", "''")
             event = f"BEFORE {verb} ON {quoted(self.name)}"
-            outside = "WHEN (SELECT writing FROM rightfit_state) IS NOT 1"
-            refusal = f"SELECT RAISE(ABORT, '{message}')"
-            yield name, f"CREATE TRIGGER {quoted(name)} {event} {outside} BEGIN {refusal}; END"
+            message = function.replace("'", "''")
+            refusal = f"WHEN NOT {quoted(function)}() BEGIN SELECT RAISE(ABORT, '{message}'); END"
+            yield name, f"CREATE TRIGGER {quoted(name)} {event} {refusal}"
+
+    def guards(self) -> Mapping[str, str]:
+        """Return the functions that these triggers ask, by verb; their names say what to call instead."""
+        said = f"{self.name} is a view of the replica and cannot be written with SQL: call "
+        return {
+            verb: _as_function(f"{said}{call.format(kind=self.name)} instead")
+            for verb, call in _GUARDED.items()
+        }
+
+
+def _as_function(sentence: str) -> str:
+    """Return as much of `sentence` as may be a function's name in SQLite."""
+    return sentence.encode()[:_FUNCTION_BYTES_MAX].decode(errors="ignore")
 
 
 def view_tables(schema: Schema) -> Mapping[str, ViewTable]:

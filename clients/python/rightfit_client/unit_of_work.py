@@ -7,7 +7,7 @@ transaction.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 
@@ -98,8 +98,6 @@ class UnitOfWork:
         if self._is_doomed:
             raise StorageError("doomed", "a part of this transaction failed: nothing of it was kept")
         self.flush()
-        if self._is_guard_open:
-            self.connection.execute("UPDATE rightfit_state SET writing = 0")
         self.connection.execute("COMMIT")
 
     def _roll_back(self) -> None:
@@ -115,11 +113,14 @@ class UnitOfWork:
         if self.ended is not None:
             self.ended(was_committed)
 
+    def answer(self, guards: Iterable[str]) -> None:
+        """Give the connection the functions of these names, by which triggers ask whether the guard is open."""
+        for name in guards:
+            self.connection.create_function(name, 0, lambda: self._is_guard_open)
+
     def open_guard(self) -> None:
         """Let the view tables be written until the transaction that is open ends."""
-        if not self._is_guard_open:
-            self.connection.execute("UPDATE rightfit_state SET writing = 1")
-            self._is_guard_open = True
+        self._is_guard_open = True
 
 
 class _Transaction:

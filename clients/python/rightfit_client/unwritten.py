@@ -10,26 +10,23 @@ from zlib import crc32
 import msgspec
 
 from rightfit_client.sqlite import sqlite3
-from rightfit_sync.causality.dot import Dot
 from rightfit_sync.outbox import Entry, Shown
 from rightfit_sync.store import Key
 
 ROWS_MAX = 2_000
 """Rows that a transaction puts off at most."""
 
-_PUT = """INSERT INTO rightfit_outbox (device_id, counter, kind, entity_id, pending, entry, crc)
-    VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (device_id, counter) DO UPDATE SET kind = excluded.kind,
-    entity_id = excluded.entity_id, pending = excluded.pending, entry = excluded.entry, crc = excluded.crc"""
-_REPLACE = "UPDATE rightfit_outbox SET pending = ?, entry = ?, crc = ? WHERE device_id = ? AND counter = ?"
+_PUT = "INSERT INTO rightfit_outbox (pending, entry, crc, position) VALUES (?, ?, ?, ?)"
+_REPLACE = "UPDATE rightfit_outbox SET pending = ?, entry = ?, crc = ? WHERE position = ?"
 _encode = msgspec.msgpack.Encoder().encode
 
 
 class Unwritten:
-    """The entries and views that one transaction has still to write."""
+    """The entries, by their places in the outbox, and the views that one transaction has still to write."""
 
     def __init__(self) -> None:
-        self.appended: dict[Dot, Entry] = {}
-        self.replaced: dict[Dot, Entry] = {}
+        self.appended: dict[int, Entry] = {}
+        self.replaced: dict[int, Entry] = {}
         self.shown: dict[Key, Shown] = {}
         self.keys: set[Key] = set()
 
@@ -41,31 +38,32 @@ class Unwritten:
         """Whether it is time to write."""
         return len(self.appended) + len(self.replaced) + len(self.shown) >= ROWS_MAX
 
-    def put(self, entry: Entry, *, is_there: bool) -> None:
-        """Put off an entry; `is_there` says that the table has one with its dot."""
-        dot = entry.change.dot
-        if is_there:
-            self.replaced[dot] = entry
-        else:
-            self.appended[dot] = entry
-            self.keys.add((entry.change.kind, entry.change.entity_id))
+    def append(self, position: int, entry: Entry) -> None:
+        """Put off an entry that the table has not."""
+        self.appended[position] = entry
+        self.keys.add((entry.change.kind, entry.change.entity_id))
 
-    def drop(self, dots: Iterable[Dot]) -> None:
-        """Forget the entries with these dots."""
-        for dot in dots:
-            self.appended.pop(dot, None)
-            self.replaced.pop(dot, None)
+    def replace(self, position: int, entry: Entry) -> None:
+        """Put off what shall stand in the place of another entry, which may have been put off itself."""
+        (self.appended if position in self.appended else self.replaced)[position] = entry
+
+    def drop(self, positions: Iterable[int]) -> None:
+        """Forget the entries of these places."""
+        for position in positions:
+            self.appended.pop(position, None)
+            self.replaced.pop(position, None)
 
     def write_entries(self, connection: sqlite3.Connection) -> None:
         """Write the entries."""
-        appended, replaced = list(self.appended.values()), list(self.replaced.values())
+        appended = [_row(*one) for one in self.appended.items()]
+        replaced = [_row(*one) for one in self.replaced.items()]
         self.appended.clear()
         self.replaced.clear()
         self.keys.clear()
         if replaced:
-            connection.executemany(_REPLACE, [_replacing(entry) for entry in replaced])
+            connection.executemany(_REPLACE, replaced)
         if appended:
-            connection.executemany(_PUT, [_putting(entry) for entry in appended])
+            connection.executemany(_PUT, appended)
 
     def clear(self) -> None:
         """Forget everything."""
@@ -73,20 +71,6 @@ class Unwritten:
             part.clear()
 
 
-def _putting(entry: Entry) -> tuple[str, int, str, str, bool, bytes, int]:
-    change, content = entry.change, _encode(entry)
-    dot = change.dot
-    return (
-        dot.device_id,
-        dot.counter,
-        change.kind,
-        change.entity_id,
-        entry.is_pending,
-        content,
-        crc32(content),
-    )
-
-
-def _replacing(entry: Entry) -> tuple[bool, bytes, int, str, int]:
-    content, dot = _encode(entry), entry.change.dot
-    return entry.is_pending, content, crc32(content), dot.device_id, dot.counter
+def _row(position: int, entry: Entry) -> tuple[bool, bytes, int, int]:
+    content = _encode(entry)
+    return entry.is_pending, content, crc32(content), position
