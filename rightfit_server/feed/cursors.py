@@ -5,14 +5,14 @@ else.
 """
 
 import hmac
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from rightfit_sync.digests import canonical_state
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.records import Entity
 from rightfit_sync.state import state_of_before
 from rightfit_sync.wire.cursor import Cursor, sign, verify
-from rightfit_sync.wire.seal import seal_state
+from rightfit_sync.wire.seal import seal_of_before, sealing
 
 
 def _drawn(keys: Mapping[str, bytes], purpose: bytes) -> Sequence[bytes]:
@@ -47,11 +47,12 @@ class Seals:
     """Seals states, and tells genuine seals. `keys` are the signing keys by name, the newest first."""
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
-        self._keys = _drawn(keys, b"rightfit seal")
+        self._keys = _drawn(keys, b"rightfit seal, keyed BLAKE2b")
+        self._keys_of_before = _drawn(keys, b"rightfit seal")
 
-    def seal(self, state: bytes, tenant_id: str) -> bytes:
-        """Return the seal of a state as stored (`digests.canonical_state`)."""
-        return seal_state(state, self._keys[0], tenant_id)
+    def sealing(self, tenant_id: str) -> Callable[[bytes], bytes]:
+        """Return what gives the seal of a state of this tenant as stored (`digests.canonical_state`)."""
+        return sealing(self._keys[0], tenant_id)
 
     def is_genuine(self, entity: Entity, given: bytes, tenant_id: str) -> bool:
         """Whether this server once gave the seal `given` with this very state of `entity`, in this tenant."""
@@ -61,8 +62,6 @@ class Seals:
         except (TypeError, ValueError, ArithmeticError, RecursionError):
             # What cannot be encoded (half a character, keys of different types) was never stored here.
             return False
-        return any(
-            hmac.compare_digest(given, seal_state(state, key, tenant_id))
-            for key in self._keys
-            for state in states
-        )
+        seals = [sealing(key, tenant_id)(states[0]) for key in self._keys]
+        seals += [seal_of_before(state, key, tenant_id) for key in self._keys_of_before for state in states]
+        return any(hmac.compare_digest(given, one) for one in seals)

@@ -155,7 +155,7 @@ class RowMaker:
 
     def rows(self, rows: Sequence[FeedRow], tags: Collection[str], tenant_id: str) -> list[PackedRow]:
         """Return `rows` as a subject that holds `tags` is told them, each with its seal."""
-        held, seal = frozenset(tags), self._seals.seal
+        held, seal = frozenset(tags), self._seals.sealing(tenant_id)
         packed: list[PackedRow] = []
         former = 0
         for row in rows:
@@ -163,7 +163,7 @@ class RowMaker:
             told = None if len(shared) == len(held) else sorted(shared)
             state = row.state
             step = row.seq - former
-            packed.append(PackedRow(step, state, seal(state, tenant_id), told, row.orphans, row.suggestions))
+            packed.append(PackedRow(step, state, seal(state), told, row.orphans, row.suggestions))
             former = row.seq
         return packed
 

@@ -1,5 +1,6 @@
 """Comparing a copy with the server: sums and lists as the core makes them, bounds, and offers that are refused."""
 
+import hmac
 from collections.abc import Sequence
 from random import Random
 from typing import Any
@@ -21,6 +22,7 @@ from rightfit_sync.limits import (
 )
 from rightfit_sync.records import Entity
 from rightfit_sync.schema.spec import Schema
+from rightfit_sync.state import state_of_before
 from rightfit_sync.store import Key
 from rightfit_sync.wire.codec import JSON, MSGPACK, decode
 from rightfit_sync.wire.messages import Offer, ReconcileRequest, ReconcileResponse, SyncRequest
@@ -133,7 +135,7 @@ async def test_F08_only_what_this_server_had_sealed_comes_back(world: World) -> 
     newer = replace(row.entity, version_vector={**row.entity.version_vector, "x": 5})
     bad: Sequence[Offer] = [
         Offer(changed(row.entity, "Altered"), row.seal),
-        Offer(changed(row.entity, "Forged"), forger.seal(state, TENANT)),
+        Offer(changed(row.entity, "Forged"), forger.sealing(TENANT)(state)),
         Offer(changed(row.entity, "Forged"), seal(changed(row.entity, "Forged"), b"", TENANT)),
         Offer(row.entity, row.seal[:8]),
         Offer(row.entity, b""),
@@ -159,6 +161,23 @@ async def test_F08_only_what_this_server_had_sealed_comes_back(world: World) -> 
     after = world.database.rows("SELECT head, state FROM app.tenants JOIN app.entities USING (tenant_id)")
     assert after == before
     assert world.database.rows("SELECT 1 FROM app.joins") == []
+
+
+async def test_F08_a_seal_of_an_older_release_proves_as_much(world: World) -> None:
+    office = world.office()
+    office.create(JOB, {"title": "Boiler"})
+    await office.settle()
+    row = held(office, JOB)
+    key, drawn_for_cursors = next(iter(signing_keys(KEYS).values())), b"rightfit cursor"
+    tenant = len(TENANT).to_bytes(4) + TENANT.encode()
+    for state in (canonical_state(row.entity), state_of_before(row.entity)):
+        codes = []
+        for purpose in (b"rightfit seal", drawn_for_cursors):
+            drawn = hmac.digest(key, purpose, "sha256")
+            old = hmac.digest(drawn, tenant + state, "sha256")[:16]
+            answer = await offer(office, Offer(row.entity, old))
+            codes.append([refused.code for refused in answer.refused])
+        assert codes == [[], ["seal_invalid"]]
 
 
 async def test_F08_half_a_character_in_an_offer_is_a_forgery_like_any_other(world: World) -> None:
