@@ -7,7 +7,7 @@ already is a second guard.
 Source: docs/explanation/semantics.md, section 4.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from msgspec import UNSET, UnsetType
@@ -27,7 +27,7 @@ from rightfit_sync.paths import is_inside
 from rightfit_sync.records import Change, Entity, LifeRecord, Named, Outcome, Patch, Sibling, rejected
 from rightfit_sync.schema.spec import KindSpec, Schema
 from rightfit_sync.values import SCALARS, Value, one_spelling
-from rightfit_sync.view import values
+from rightfit_sync.view import values as shown_fields
 
 VOID = Outcome(status="void")
 DUPLICATE = Outcome(status="duplicate")
@@ -49,8 +49,9 @@ def apply(entity: Entity | None, change: Change, schema: Schema) -> tuple[Entity
     if refused is not None:
         return entity, refused
     kind = schema.kinds[change.kind]
-    if entity is None and _is_plain(change):
-        return _born(change, kind)
+    written = plain_values(change) if entity is None else None
+    if written is not None:
+        return _born(change, written, kind)
     known = entity or Entity(
         kind=change.kind, entity_id=change.entity_id, version_vector={}, fields={}, life=[]
     )
@@ -76,28 +77,34 @@ def created(change: Change, schema: Schema) -> Entity | None:
     For whoever knows that it was admitted: its own author, of a change that the authority has accepted.
     """
     kind = schema.kinds.get(change.kind)
-    if kind is None or kind.invariants or change.op != "create" or not _is_plain(change):
+    values = None if kind is None or kind.invariants else plain_values(change)
+    return None if kind is None or values is None else _born(change, values, kind)[0]
+
+
+def plain_values(change: Change) -> dict[str, Value] | None:
+    """Return the value at each path of what a plain create makes of nothing; None where it takes more than that.
+
+    It says nothing about its past, and no null: nearly every create. Every value stands, alone; all policies agree on
+    that.
+    """
+    if change.op != "create" or change.was is not UNSET or change.absent is not UNSET:
         return None
-    return _born(change, kind)[0]
+    values = {path: patch.value for path, patch in change.patches.items()}
+    types = set(map(type, values.values()))
+    if type(None) in types:
+        return None
+    if types <= SCALARS:
+        return values
+    return {path: final_value(patch) for path, patch in change.patches.items()}
 
 
-def _is_plain(change: Change) -> bool:
-    """Whether `change` says nothing about its past, and no null: nearly every create."""
-    has_past = change.was is not UNSET or change.absent is not UNSET
-    return not has_past and None not in [patch.value for patch in change.patches.values()]
-
-
-def _born(change: Change, kind: KindSpec) -> tuple[Entity, Outcome]:
-    """Return what a plain create makes of nothing: every value stands, alone. All policies agree on that."""
+def _born(change: Change, values: Mapping[str, Value], kind: KindSpec) -> tuple[Entity, Outcome]:
     dots = [WrittenDot(change.dot.device_id, change.dot.counter, change.written_at)]
     born = Entity(
         kind=change.kind,
         entity_id=change.entity_id,
         version_vector={change.dot.device_id: change.dot.counter},
-        fields={
-            path: [Sibling(patch.value if type(patch.value) in SCALARS else final_value(patch), dots)]
-            for path, patch in change.patches.items()
-        },
+        fields={path: [Sibling(value, dots)] for path, value in values.items()},
         life=[],
     )
     violated = _violated(kind, born, change)
@@ -232,5 +239,5 @@ def _violated(kind: KindSpec, after: Entity, change: Change) -> list[str]:
     touched = set(change.patches)
     for name in touched & set(kind.groups):
         touched.update(kind.groups[name].members)
-    found = broken(kind, values(after, kind))
+    found = broken(kind, shown_fields(after, kind))
     return [name for name, invariant in found if touched.intersection(invariant.fields)]

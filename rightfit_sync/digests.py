@@ -52,9 +52,8 @@ def state_digest(entity: Entity, orphans: Sequence[str] = ()) -> str:
 
 def digest_of_state(state: bytes, orphans: Sequence[str] = ()) -> str:
     """Return the `state_digest` of the entity that `canonical_state` encoded as `state`."""
-    content = blake2b(state, digest_size=16)
-    content.update(msgspec.json.encode(sorted(orphans)) if orphans else b"[]")
-    return content.hexdigest()
+    said = msgspec.json.encode(sorted(orphans)) if orphans else b"[]"
+    return blake2b(state + said, digest_size=16).hexdigest()
 
 
 def row_digest(state: str, tags: Iterable[str]) -> str:

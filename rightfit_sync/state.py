@@ -22,7 +22,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from rightfit_sync.causality.dot import Dot, WrittenDot
-from rightfit_sync.records import Entity, LifeRecord, Named, Sibling
+from rightfit_sync.records import Change, Entity, LifeRecord, Named, Sibling
 from rightfit_sync.values import Value
 
 _UUID_LENGTH: Final = 36
@@ -108,6 +108,13 @@ def encode_state(entity: Entity) -> bytes:
             entity.absent,
         )
     )
+
+
+def encode_settled(change: Change, values: Mapping[str, Value]) -> bytes:
+    """Return the encoding of an entity that one change has made of nothing, with these values at its paths."""
+    group = _Group(0, 0, change.written_at, values)
+    vector = {change.dot.device_id: change.dot.counter}
+    return _encode(State(change.kind, _short(change.entity_id), vector, [group] if values else []))
 
 
 def _group(dot: WrittenDot, values: Mapping[str, Value], vector: Mapping[str, int]) -> _Group:

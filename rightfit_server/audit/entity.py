@@ -21,6 +21,7 @@ from rightfit_sync.life import LIFE_PATH, delete_conflict, is_deleted
 from rightfit_sync.records import APPLIED, Change, Entity, Outcome
 from rightfit_sync.schema.spec import Schema
 from rightfit_sync.values import Value, canonical
+from rightfit_sync.view import shown_values
 
 _ANSWERS: Mapping[str, State] = {"rejected": "rejected", "void": "void", "duplicate": "repeated"}
 """Outcomes that say all about the state of a change."""
@@ -121,7 +122,7 @@ def _views(name: str, stored: Stored, schema: Schema) -> Iterator[Finding]:
     kind = schema.kinds.get(stored.entity.kind)
     if kind is None:
         return
-    expected = msgspec.json.decode(document(stored.entity, kind))
+    expected = msgspec.json.decode(document(shown_values(stored.entity), kind))
     if canonical(expected) != canonical(stored.document):
         fields = [
             field

@@ -10,9 +10,9 @@ from typing import cast
 
 import msgspec
 
-from rightfit_sync.records import Entity
 from rightfit_sync.schema.spec import KindSpec
-from rightfit_sync.view import values
+from rightfit_sync.values import Value
+from rightfit_sync.view import assemble
 
 _encode = msgspec.json.Encoder().encode
 _READERS: Mapping[str, Callable[[str], object]] = {
@@ -21,9 +21,9 @@ _READERS: Mapping[str, Callable[[str], object]] = {
 }
 
 
-def document(entity: Entity, kind: KindSpec) -> bytes:
-    """Return `{field: value}` of `entity` (also of a deleted one) as JSON."""
-    shown = values(entity, kind)
+def document(by_path: Mapping[str, Value], kind: KindSpec) -> bytes:
+    """Return `{field: value}` of an entity (also of a deleted one) as JSON, of the value that is shown at each path."""
+    shown = assemble(by_path, kind)
     for name, read in _dates(kind):
         value = shown.get(name)
         if isinstance(value, str) and not _is_read(read, value):

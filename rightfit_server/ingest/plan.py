@@ -16,7 +16,7 @@ from rightfit_server.ports.storage import (
     ReferenceRow,
     StoredEntity,
 )
-from rightfit_sync.apply import apply
+from rightfit_sync.apply import apply, plain_values
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.conflicts import Conflict, conflicts
 from rightfit_sync.digests import canonical_state, digest_of_state
@@ -25,6 +25,9 @@ from rightfit_sync.life import tombstone
 from rightfit_sync.records import Change, Entity
 from rightfit_sync.references import references
 from rightfit_sync.schema.spec import Schema
+from rightfit_sync.state import encode_settled
+from rightfit_sync.values import Value
+from rightfit_sync.view import shown_values
 
 _CHANGING = frozenset({"applied", "merged", "conflicted"})
 
@@ -146,13 +149,13 @@ class Drawn:
         kind = self._schema.kinds[entity.kind]
         gone = tombstone(entity, kind) if entity.life else None
         known = {} if stored is None else stored.lost_tags
-        state = canonical_state(entity)
+        state, by_path = self._encoded(key, entity)
         orphans = self._decision.orphans.get(key, ())
         return EntityWrite(
             entity=entity,
             state=state,
             digest=digest_of_state(state, orphans),
-            document=document(entity, kind),
+            document=document(by_path, kind),
             own_tags=own,
             neighbour_tags=neighbour_tags,
             lost_tags={
@@ -166,6 +169,19 @@ class Drawn:
             deleted_by_device_id=None if gone is None else gone.deleted_by_device_id,
             references=self._references(entity, stored) if kind.references else None,
         )
+
+    def _encoded(self, key: Key, entity: Entity) -> tuple[bytes, Mapping[str, Value]]:
+        """Return the state of `entity`, and the value that it shows at each path.
+
+        What one plain create has made is told by that: its siblings need not be looked at.
+        """
+        recorded = [] if key in self._stored else self._by_key.get(key, [])
+        if len(recorded) == 1:
+            change = recorded[0].change
+            written = plain_values(change)
+            if written is not None:
+                return encode_settled(change, written), written
+        return canonical_state(entity), shown_values(entity)
 
     def _references(self, entity: Entity, stored: StoredEntity | None) -> Sequence[ReferenceRow] | None:
         """Return the references that `entity` holds, or None where they are what they were."""

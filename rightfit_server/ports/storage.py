@@ -111,7 +111,7 @@ class Pusher(msgspec.Struct, frozen=True):
     viewer: Viewer
 
 
-class StoredEntity(msgspec.Struct, frozen=True):
+class StoredEntity(msgspec.Struct, frozen=True, gc=False):
     """One entity with what the server keeps beside it.
 
     `own_tags` come from its own fields, `neighbour_tags` are inherited or lent; both make its audience.
@@ -134,14 +134,14 @@ class StoredEntity(msgspec.Struct, frozen=True):
         return frozenset((*self.own_tags, *self.neighbour_tags))
 
 
-class ReferenceRow(msgspec.Struct, frozen=True):
+class ReferenceRow(msgspec.Struct, frozen=True, gc=False):
     """One reference: the field that holds it, and what it names."""
 
     path: str
     target: Key
 
 
-class EntityWrite(msgspec.Struct, frozen=True):
+class EntityWrite(msgspec.Struct, frozen=True, gc=False):
     """An entity to write: its new state, what SQL reads of it, and what is lost or gained in audience.
 
     `state` is the entity as `digests.canonical_state`, `document` JSON text; `deleted_at` milliseconds since 1970 UTC.
@@ -164,7 +164,7 @@ class EntityWrite(msgspec.Struct, frozen=True):
     references: Sequence[ReferenceRow] | None = None
 
 
-class AudienceWrite(msgspec.Struct, frozen=True):
+class AudienceWrite(msgspec.Struct, frozen=True, gc=False):
     """An entity of which only the audience changes, by what happened to a neighbour."""
 
     key: Key
@@ -174,7 +174,7 @@ class AudienceWrite(msgspec.Struct, frozen=True):
     newly_lost: Collection[str]
 
 
-class ConflictOpened(msgspec.Struct, frozen=True):
+class ConflictOpened(msgspec.Struct, frozen=True, gc=False):
     """A conflict that the push opened, by which device, with the merged text to offer, if any."""
 
     conflict: Conflict
@@ -182,7 +182,7 @@ class ConflictOpened(msgspec.Struct, frozen=True):
     suggestion: str | None
 
 
-class EffectWrite(msgspec.Struct, frozen=True):
+class EffectWrite(msgspec.Struct, frozen=True, gc=False):
     """A side effect with the change that has it."""
 
     effect: Effect
@@ -279,7 +279,7 @@ class IngestTransaction(Chains, Protocol):
         """Write all of `plan` and return the commit; it is durable once the transaction has ended."""
 
 
-class FeedRow(msgspec.Struct, frozen=True):
+class FeedRow(msgspec.Struct, frozen=True, gc=False):
     """One row of the feed as stored; `state` is the entity as `digests.canonical_state`."""
 
     seq: int

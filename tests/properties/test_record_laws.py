@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rightfit_sync import Change, Conflict, Dot, Entity, Outcome, Schema, apply, conflicts
+from rightfit_sync.apply import plain_values
 from rightfit_sync.causality.dot import WrittenDot
 from rightfit_sync.conflicts import is_surely_without
 from rightfit_sync.feed import Evicted, Page, Row
@@ -19,7 +20,14 @@ from rightfit_sync.ingest.snapshot import Pushed, Receipt
 from rightfit_sync.life import is_deleted
 from rightfit_sync.limits import INTEGER_MAX
 from rightfit_sync.records import Alias, LifeRecord, Named, Sibling, digest
-from rightfit_sync.state import decode_state, encode_state, read_state, state_of_before, undisputed
+from rightfit_sync.state import (
+    decode_state,
+    encode_settled,
+    encode_state,
+    read_state,
+    state_of_before,
+    undisputed,
+)
 from rightfit_sync.testing.histories import ENTITY_ID, History, histories
 from rightfit_sync.testing.strategies import KIND, schemas
 from rightfit_sync.values import canonical, same
@@ -115,6 +123,17 @@ def test_what_is_in_no_dispute_at_first_sight_is_in_none(history: History) -> No
             assert not is_deleted(entity, history.schema.kinds[entity.kind])
             if is_surely_without(by_path, history.schema.kinds[entity.kind]):
                 assert conflicts(entity, history.schema) == []
+
+
+@given(any_history)
+def test_what_one_plain_create_has_made_is_encoded_without_being_made(history: History) -> None:
+    for change in history.changes:
+        values = plain_values(change)
+        if values is not None:
+            born = apply(None, change, history.schema)[0]
+            assert born is not None
+            assert shown_values(born) == values
+            assert encode_settled(change, values) == encode_state(born)
 
 
 def test_the_one_encoding_knows_every_part_of_an_entity() -> None:
