@@ -39,6 +39,9 @@ class RunStart(msgspec.Struct, frozen=True, gc=False):
     version_vector: Mapping[str, int]
 
 
+_AT_NOTHING = RunStart((), {})
+
+
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One change in the outbox.
 
@@ -152,7 +155,7 @@ def _with_texts(folded: Fold, entry: Entry, kind: KindSpec) -> Fold:
     texts, seen = _less_removed(folded.texts, entry.change), folded.seen
     for path in paths:
         if path not in texts:
-            start = entry.run_starts.get(path, RunStart((), {}))
+            start = entry.run_starts.get(path, _AT_NOTHING)
             texts[path] = start.siblings
             seen = start.version_vector if seen is None else meet(seen, start.version_vector)
         texts[path] = _on_top(texts[path], entry.change, path, kind)
@@ -162,7 +165,7 @@ def _with_texts(folded: Fold, entry: Entry, kind: KindSpec) -> Fold:
 def _less_removed(texts: Mapping[str, Sequence[Sibling]], change: Change) -> dict[str, Sequence[Sibling]]:
     """Return `texts` less what `change` takes from those inside the items that it removes."""
     kept = dict(texts)
-    for item, patch in change.patches.items():
+    for item, patch in change.patches.items() if kept else ():
         if "/" in item and patch.value is None:
             for path in [path for path in texts if is_inside(path, item)]:
                 kept[path] = less_dots(kept[path], patch.replaced)
@@ -177,10 +180,12 @@ def view_of(folded: Fold) -> Shown:
     vector = entity.version_vector
     if folded.seen is None:
         return Shown(entity, vector)
-    fields = dict(entity.fields) | {path: siblings for path, siblings in folded.texts.items() if siblings}
+    own = {path: siblings for path, siblings in folded.texts.items() if siblings}
+    if any(entity.fields.get(path) != siblings for path, siblings in own.items()):
+        entity = replace(entity, fields={**entity.fields, **own})
     mine = {device_id: counter for device_id, counter in vector.items() if device_id in folded.own}
     base = merge(meet(vector, folded.seen), mine)
-    return Shown(replace(entity, fields=fields), base, frozenset(folded.texts))
+    return Shown(entity, base, frozenset(folded.texts))
 
 
 def trimmed(change: Change, entity: Entity | None, lost: Iterable[Dot]) -> Change:

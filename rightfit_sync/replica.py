@@ -99,8 +99,8 @@ class ReplicaCore:
             entry, after = self._admitted(change, shown, trunk)
             self.store.put_entry(entry)
             self.store.put_state(replace(state, counter=dot.counter))
-            if shown.entity is folded.entity and after is not None:
-                # Nothing is frozen: what the author saw is what the fold has come to.
+            if shown.entity is folded.entity and after is not None and not (shown.frozen and folded.twins):
+                # What the author saw is what the fold has come to, and the change means the same there.
                 folded = on_top(folded, entry, after, self.schema)
             else:
                 folded = go_on(folded, [entry], self.schema, lost)

@@ -138,9 +138,11 @@ class SqliteStore:
 
     def trunks(self, keys: Collection[Key]) -> Mapping[Key, Row]:
         """Return the trunk rows of those `keys` that there are."""
+        if not self._may_have_trunks():
+            return {}
         known = self._rows
         unknown = [key for key in keys if key not in known]
-        found = self._ask.keyed(_TRUNKS, unknown) if unknown and self._may_have_trunks() else ()
+        found = self._ask.keyed(_TRUNKS, unknown) if unknown else ()
         rows = [decode_row(genuine(blob, crc)) for blob, crc in found]
         fetched = {(row.entity.kind, row.entity.entity_id): row for row in rows}
         if not self.unit.is_open:

@@ -36,6 +36,7 @@ class UnitOfWork:
         self.depth = 0
         self._is_doomed = False
         self._is_guard_open = False
+        self._transactions = _Transactions(self)
 
     @property
     def is_open(self) -> bool:
@@ -50,7 +51,7 @@ class UnitOfWork:
 
     def transaction(self) -> AbstractContextManager[None]:
         """Open a transaction, or join the one that is open. Raises `StorageError` where nothing was kept."""
-        return _Transaction(self)
+        return self._transactions
 
     def begin(self) -> None:
         """Begin a transaction; the lock, which is held, is let go where that fails."""
@@ -123,33 +124,35 @@ class UnitOfWork:
         self._is_guard_open = True
 
 
-class _Transaction:
-    """One `with` block: a new transaction, or a part of the one that is open.
+class _Transactions:
+    """What a `with` block enters: a new transaction, or a part of the one that is open.
 
-    Made for each, and in as few calls as can be, since a write enters six of them and generators are slow.
+    One for all, which remembers where each part began, and in as few calls as can be, since a write enters five parts
+    and generators are slow.
     """
 
-    __slots__ = ("_before", "_unit")
+    __slots__ = ("_began", "_unit")
 
     def __init__(self, unit: UnitOfWork) -> None:
         self._unit = unit
-        self._before: tuple[int, int] | None = None
+        self._began: list[tuple[int, int]] = []
 
     def __enter__(self) -> None:
         unit = self._unit
         unit.lock.acquire()
         if unit.depth:
             unit.depth += 1
-            self._before = unit.connection.total_changes, unit.put_off
+            self._began.append((unit.connection.total_changes, unit.put_off))
         else:
             unit.begin()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        unit, before = self._unit, self._before
-        if before is not None:
+        unit = self._unit
+        if self._began:
             unit.depth -= 1
+            before = self._began.pop()
             if kind is not None:
                 unit.doom(before)
             unit.lock.release()
