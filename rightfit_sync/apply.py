@@ -71,16 +71,6 @@ def apply(entity: Entity | None, change: Change, schema: Schema) -> tuple[Entity
     return (entity, outcome) if outcome.status == "rejected" else (after, outcome)
 
 
-def created(change: Change, schema: Schema) -> Entity | None:
-    """Return what a plain create makes of nothing, its values unlooked at; None where it takes more than that.
-
-    For whoever knows that it was admitted: its own author, of a change that the authority has accepted.
-    """
-    kind = schema.kinds.get(change.kind)
-    values = None if kind is None or kind.invariants else plain_values(change)
-    return None if kind is None or values is None else _born(change, values, kind)[0]
-
-
 def plain_values(change: Change) -> dict[str, Value] | None:
     """Return the value at each path of what a plain create makes of nothing; None where it takes more than that.
 

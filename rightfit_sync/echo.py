@@ -13,12 +13,13 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from rightfit_sync.apply import apply, created
+from rightfit_sync.apply import apply, plain_values
 from rightfit_sync.feed import Own, Page, Row
 from rightfit_sync.ingest.snapshot import Key, Pushed, Receipt, Recorded
-from rightfit_sync.packing import encoded_row, state_of
+from rightfit_sync.packing import ReadRow, Rows, row_of, state_of
 from rightfit_sync.records import APPLIED, Change, Entity
 from rightfit_sync.schema.spec import Schema
+from rightfit_sync.state import State, parts_of, settled_by
 
 DIGEST_BYTES = 16
 
@@ -106,23 +107,35 @@ def completed(
     for change in push:
         if change.dot in accepted:
             changes.setdefault((change.kind, change.entity_id), []).append(change)
-    rows: list[Row] = []
+    rows: list[ReadRow] = []
     for own in page.own:
         if not 0 <= own.place < len(push):
             return None
         key = (push[own.place].kind, push[own.place].entity_id)
         held = trunks.get(key)
-        entity = _moved_on(None if held is None else held.entity, changes.get(key, ()), schema)
-        if entity is None:
+        state = _moved_on(None if held is None else held.entity, changes.get(key, ()), schema)
+        if state is None:
             return None
-        rows.append(encoded_row(own.seq, entity, own.tags, own.seal))
-    if digest_of(state_of(row) for row in rows) != page.own_digest:
+        rows.append(row_of(own.seq, key[1], state, own.tags, own.seal))
+    if digest_of(row.state for row in rows) != page.own_digest:
         return None
-    return replace(page, rows=sorted([*page.rows, *rows], key=attrgetter("seq")), own=(), own_digest=b"")
+    return replace(page, rows=_together(page.rows, rows), own=(), own_digest=b"")
 
 
-def _moved_on(entity: Entity | None, changes: Iterable[Change], schema: Schema) -> Entity | None:
+def _together(rows: Sequence[Row], own: Iterable[ReadRow]) -> Sequence[Row]:
+    """Return both in the order of the feed, as they came in the page."""
+    if isinstance(rows, Rows):
+        return Rows(sorted([*rows.read, *own], key=attrgetter("seq")))
+    return sorted([*rows, *(row.whole() for row in own)], key=attrgetter("seq"))
+
+
+def _moved_on(entity: Entity | None, changes: Sequence[Change], schema: Schema) -> State | None:
+    """Return the state of `entity` after `changes`."""
+    if entity is None and len(changes) == 1:
+        (change,) = changes
+        values = plain_values(change)
+        if values is not None:
+            return settled_by(change, values)
     for change in changes:
-        born = created(change, schema) if entity is None else None
-        entity = born or apply(entity, change, schema)[0]
-    return entity
+        entity = apply(entity, change, schema)[0]
+    return None if entity is None else parts_of(entity)

@@ -23,8 +23,7 @@ from msgspec.structs import replace
 
 from rightfit_sync.alike import SEAL_BYTES, Alike, Parted, alike, plain_rows
 from rightfit_sync.feed import Evicted, Own, Page, Row
-from rightfit_sync.records import Entity
-from rightfit_sync.state import State, encode_state, entity_of, id_of, parted, read_state
+from rightfit_sync.state import State, encode_parts, encode_state, entity_of, id_of, parted, read_state
 
 
 class PackedRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -273,11 +272,9 @@ def state_of(row: Row) -> bytes:
     return state if isinstance(state, bytes) else encode_state(row.entity)
 
 
-def encoded_row(seq: int, entity: Entity, tags: Sequence[str], seal: bytes) -> Row:
-    """Return the row of an entity that is not in conflict with others, its state encoded once for all."""
-    row = Row(seq, entity, tags, seal=seal)
-    row.__dict__[_STATE] = encode_state(entity)
-    return row
+def row_of(seq: int, entity_id: str, read: State, tags: Sequence[str], seal: bytes) -> ReadRow:
+    """Return the row of the entity that `read` are the parts of, as if it had come in a page."""
+    return ReadRow(seq, entity_id, read, encode_parts(read), tags, (), {}, seal)
 
 
 def _read_row(packed: PackedRow, former_seq: int, page_tags: Sequence[str], seal: bytes) -> ReadRow:

@@ -231,7 +231,7 @@ class ReplicaCore:
             self.store.drop_trunks(evicted)
             self.store.put_state(replace(state, cursor=page.cursor, tags=page.tags))
             changed = {*fresh, *evicted, *(() if page.more else self._let_go_unseen())}
-            self._views.refresh(changed, self.schema, unheld=fresh.keys() - held.keys())
+            self._views.refresh(changed, self.schema)
         return changed
 
     def _look_out(self, entities: Iterable[Entity]) -> None:

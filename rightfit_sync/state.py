@@ -79,6 +79,16 @@ _decode_of_before = msgspec.msgpack.Decoder(Entity).decode
 
 def encode_state(entity: Entity) -> bytes:
     """Return the encoding of `entity`."""
+    return encode_parts(parts_of(entity))
+
+
+def encode_parts(state: State) -> bytes:
+    """Return the encoding of the entity that `state` are the parts of."""
+    return _encode(state)
+
+
+def parts_of(entity: Entity) -> State:
+    """Return the parts of `entity`, the settled fields of each change together."""
     settled: dict[WrittenDot, dict[str, Value]] = {}
     fields: dict[str, Sequence[Sibling]] = {}
     latest: WrittenDot | None = None
@@ -95,26 +105,29 @@ def encode_state(entity: Entity) -> bytes:
             values = settled.setdefault(dot, {})
         values[path] = sibling.value
     vector = entity.version_vector
-    return _encode(
-        State(
-            entity.kind,
-            _short(entity.entity_id),
-            vector,
-            [_group(dot, settled[dot], vector) for dot in (sorted(settled) if len(settled) > 1 else settled)],
-            fields,
-            # Whatever kind of sequence holds none, it is left out.
-            entity.life or [],
-            entity.aliases,
-            entity.absent,
-        )
+    return State(
+        entity.kind,
+        _short(entity.entity_id),
+        vector,
+        [_group(dot, settled[dot], vector) for dot in (sorted(settled) if len(settled) > 1 else settled)],
+        fields,
+        # Whatever kind of sequence holds none, it is left out.
+        entity.life or [],
+        entity.aliases,
+        entity.absent,
     )
 
 
 def encode_settled(change: Change, values: Mapping[str, Value]) -> bytes:
     """Return the encoding of an entity that one change has made of nothing, with these values at its paths."""
+    return _encode(settled_by(change, values))
+
+
+def settled_by(change: Change, values: Mapping[str, Value]) -> State:
+    """Return the parts of an entity that one change has made of nothing, with these values at its paths."""
     group = _Group(0, 0, change.written_at, values)
     vector = {change.dot.device_id: change.dot.counter}
-    return _encode(State(change.kind, _short(change.entity_id), vector, [group] if values else []))
+    return State(change.kind, _short(change.entity_id), vector, [group] if values else [])
 
 
 def _group(dot: WrittenDot, values: Mapping[str, Value], vector: Mapping[str, int]) -> _Group:

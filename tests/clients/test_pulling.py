@@ -1,7 +1,8 @@
 """What goes from a page to its tables as it came: the same as by way of entities, whatever the page holds."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -10,6 +11,7 @@ import pytest
 
 from rightfit_client import LocalError, Replica
 from rightfit_client.doctor import examine
+from rightfit_client.errors import RightFitError
 from rightfit_client.opening import OpenFile, open_file
 from rightfit_client.pulling import PullingCore
 from rightfit_client.testing import HttpAuthority
@@ -17,6 +19,7 @@ from rightfit_sync.apply import APPLIED
 from rightfit_sync.causality.dot import Dot
 from rightfit_sync.changes import Stamp, create, edit
 from rightfit_sync.conflicts import Conflict
+from rightfit_sync.exchange import Progress, Synced
 from rightfit_sync.feed import Page
 from rightfit_sync.ingest.snapshot import Receipt
 from rightfit_sync.outbox import Shown
@@ -27,7 +30,7 @@ from rightfit_sync.schema.spec import Schema
 from rightfit_sync.store import ReplicaState
 from rightfit_sync.wire.codec import MSGPACK, decode, encode
 from rightfit_sync.wire.messages import SyncResponse
-from tests.clients.conftest import SCHEMA, OpenReplica
+from tests.clients.conftest import NOW, SCHEMA, OpenReplica
 
 _VALUES: dict[str, list[object]] = {
     "title": ["Boiler", "Roof", None],
@@ -51,7 +54,6 @@ _VALUES: dict[str, list[object]] = {
 _KEYS = [("property", "p1"), ("property", "p2"), ("work_order", "w1"), ("work_order", "w2")]
 _TABLES = (
     "rightfit_trunk",
-    "rightfit_outbox",
     "rightfit_conflict",
     "rightfit_state",
     "property",
@@ -69,9 +71,12 @@ def file(path: Path, schema: Schema) -> Iterator[OpenFile]:
 
 
 def content(opened: OpenFile) -> dict[str, list[str]]:
-    return {
+    """Return all that is in the file; of the outbox, the order of its entries and not their places."""
+    found = {
         table: sorted(map(repr, opened.connection.execute(f"SELECT * FROM {table}"))) for table in _TABLES
     }
+    entries = opened.connection.execute("SELECT * FROM rightfit_outbox ORDER BY position")
+    return {**found, "rightfit_outbox": [repr(row[1:]) for row in entries]}
 
 
 def as_sent(page: Page) -> Page:
@@ -96,7 +101,7 @@ def settle(replica: Replica, conflict: Conflict, random: Random) -> None:
 def act(replica: Replica, random: Random) -> None:
     """Do something to one of a few records; what cannot be done is left."""
     kind, entity_id = random.choice(
-        [("property", "p1"), ("property", "p2"), ("work_order", "w1"), ("work_order", "w2")]
+        [("property", "p1"), ("property", "p3"), ("work_order", "w1"), ("work_order", "w2")]
     )
     fields = {name: random.choice(values) for name, values in _VALUES.items() if random.random() < 0.3}
     values = {"address": random.choice(["1 High Street", None])} if kind == "property" else fields
@@ -117,19 +122,19 @@ def act(replica: Replica, random: Random) -> None:
         pass
 
 
-def disturb(core: ReplicaCore, random: Random) -> None:
+def disturb(core: ReplicaCore, random: Random, *, is_heard: bool) -> None:
     """Do something on the reader's own side: write, give up, hear of the oldest edit that it is accepted or not."""
     pending = list(core.store.pending())
     match random.randrange(4):
         case 0 if pending:
             core.set_aside(pending[0].change.dot, rejected("discarded", "not wanted"))
-        case 1 if pending:
+        case 1 if pending and not is_heard:
             first = pending[0]
             outcome = random.choice([APPLIED, rejected("invalid", "no")])
             core.take_receipts([Receipt(first.change.dot, first.digest, outcome)])
         case _:
             entity_id, values = (
-                random.choice(["p1", "p2"]),
+                random.choice(["p1", "p2", "p3", "p4"]),
                 {"address": random.choice(["3 High Street", "4"])},
             )
 
@@ -141,11 +146,20 @@ def disturb(core: ReplicaCore, random: Random) -> None:
             core.write(("property", entity_id), author, 1)
 
 
-@pytest.mark.parametrize("seed", range(6))
+def push(core: ReplicaCore, authority: HttpAuthority) -> Sequence[Receipt]:
+    planned = core.plan_push(changes_max=10, bytes_max=100_000)
+    return authority.memory.push("reader", planned, NOW)[0] if planned else ()
+
+
+@pytest.mark.parametrize("seed", range(8))
 def test_a_page_leaves_the_same_file_as_by_way_of_entities(
     tmp_path: Path, open_replica: OpenReplica, authority: HttpAuthority, seed: int
 ) -> None:
-    random = Random(seed)
+    """With odd seeds the reader's edits reach the authority, so that pages bring them; otherwise it only hears so."""
+    random, is_heard = Random(seed), seed % 2 == 1
+    authority.memory.authorize = lambda _subject, _entity, change: (
+        rejected("forbidden", "no") if change.dot.counter % 5 == 0 else None
+    )
     writers = [open_replica("dev-a"), open_replica("dev-b")]
     authority.let_in("reader")
     schema = authority.memory.schema
@@ -156,21 +170,119 @@ def test_a_page_leaves_the_same_file_as_by_way_of_entities(
             for _ in range(random.randrange(1, 6)):
                 act(random.choice(writers), random)
             random.choice(writers).sync()
+            receipts = push(plain.core, authority) if is_heard and random.random() < 0.5 else ()
             cursor = pages[-1].cursor if pages else None
             pages.append(authority.memory.pull("reader", cursor, random.choice([1, 3, 1_000])))
             # Now and then, a page that came long ago comes once more.
             page = pages[-1] if random.random() < 0.7 else random.choice(pages)
-            disturbance = random.random() if step >= 20 and random.random() < 0.4 else None
+            disturbance = random.random() if step >= 10 and random.random() < 0.4 else None
+            at_once = random.random() < 0.5
             changed = []
             for core in (plain.core, by_entities):
-                with core.store.transaction():
+                with core.store.transaction(), core.refreshing_once() if at_once else nullcontext():
+                    core.take_receipts(receipts)
                     if disturbance is not None:
-                        disturb(core, Random(disturbance))
+                        disturb(core, Random(disturbance), is_heard=is_heard)
                     changed.append(core.take_page(as_sent(page)))
             assert changed[0] == changed[1]
             assert content(plain) == content(whole)
             # What follows from the trunk is made anew, with all that can be in dispute looked for.
             assert [finding for finding in examine(plain) if not finding.holds] == []
+
+
+def test_an_answered_edit_leaves_with_the_row_that_has_it_and_shows_what_others_did(
+    tmp_path: Path, open_replica: OpenReplica, authority: HttpAuthority
+) -> None:
+    writer, key = open_replica("dev-b"), ("property", "p1")
+    authority.let_in("reader")
+    with file(tmp_path / "reader.db", SCHEMA) as reader:
+
+        def address() -> object:
+            return reader.connection.execute("SELECT address FROM property").fetchone()[0]
+
+        reader.core.write(key, lambda _, stamp: create(*key, {"address": "1"}, stamp, SCHEMA), 1)
+        reader.core.take_receipts(push(reader.core, authority))
+        writer.sync()
+        writer.update(*key, {"address": "2"})
+        writer.sync()
+        page = as_sent(authority.memory.pull("reader", None, 1_000))
+        reader.core.take_page(page)
+        assert address() == "2"
+        assert reader.store.entries([key]) == {}
+        reader.core.write(key, move, 1)
+        reader.core.take_receipts(push(reader.core, authority))
+        reader.core.take_page(as_sent(page))
+        assert address() == "2 High Street"
+        assert len(reader.store.acknowledged()) == 1
+
+
+def write_meanwhile(replica: Replica, random: Random, _: Progress) -> None:
+    """Go on writing while a sync is under way."""
+    if random.random() < 0.3:
+        act(replica, random)
+
+
+def test_a_row_with_an_edit_of_ours_that_was_never_answered_is_taken_in_by_way_of_entities(
+    tmp_path: Path, authority: HttpAuthority
+) -> None:
+    authority.let_in("reader")
+    with file(tmp_path / "plain.db", SCHEMA) as plain, file(tmp_path / "whole.db", SCHEMA) as whole:
+        by_entities = ReplicaCore(whole.store, SCHEMA, lambda: "other")
+        plain.core._fresh_id = lambda: "other"
+        for core in (plain.core, by_entities):
+            core.write(("property", "p1"), lambda _, stamp: create("property", "p1", {}, stamp, SCHEMA), 1)
+        push(plain.core, authority)
+        page = authority.memory.pull("reader", None, 1_000)
+        assert plain.core.take_page(as_sent(page)) == by_entities.take_page(as_sent(page))
+        assert content(plain) == content(whole)
+        assert [entry.change.dot for entry in plain.store.pending()] == [Dot("other", 1)]
+
+
+def story(path: Path, seed: int) -> Iterator[tuple[Synced | str, dict[str, list[str]], list[str]]]:
+    """Let two people write and sync at random; give what each sync came to, and the file that it left."""
+    random, authority = Random(seed), HttpAuthority(SCHEMA)
+    authority.clock = lambda: NOW
+    authority.memory.authorize = lambda _subject, _entity, change: (
+        rejected("forbidden", "no") if change.dot.counter % 7 == 0 else None
+    )
+    with ExitStack() as stack:
+        replicas = []
+        for name in ("dev-a", "dev-b"):
+            replica = Replica.open(
+                path / f"{name}.db",
+                schema=SCHEMA,
+                url="http://authority",
+                token=authority.let_in(name),
+                clock=lambda: NOW + random.choice([0, 0, 0, 5_000]),
+                transport=authority,
+            )
+            replicas.append(stack.enter_context(replica))
+        for _ in range(40):
+            for _ in range(random.randrange(8)):
+                act(random.choice(replicas), random)
+            replica, chances = random.choice(replicas), Random(random.random())
+            if random.random() < 0.1:
+                authority.lose_response()
+            try:
+                came_to: Synced | str = replica.sync(partial(write_meanwhile, replica, chances))
+            except RightFitError as error:
+                came_to = str(error)
+            opened = replica._opened
+            yield came_to, content(opened), [one.check for one in examine(opened) if not one.holds]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_was_pushed_comes_back_to_the_same_file_as_by_way_of_entities(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr("rightfit_sync.exchange.CHANGES_PER_PUSH_MAX", 3)
+    for name in ("plain", "whole"):
+        (tmp_path / name).mkdir()
+    plain = list(story(tmp_path / "plain", seed))
+    monkeypatch.setattr(PullingCore, "take_page", ReplicaCore.take_page)
+    for found, expected in zip(plain, story(tmp_path / "whole", seed), strict=True):
+        assert found == expected
+        assert found[2] == []
 
 
 def forget(core: ReplicaCore) -> None:

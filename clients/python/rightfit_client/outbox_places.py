@@ -8,7 +8,7 @@ Each entry of a device id has the counter after that of the one before it. What 
 entries stands follows from where the first does, whichever have left since.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, KeysView
 
 import msgspec
 
@@ -66,7 +66,7 @@ class Places:
         """Return the positions of the entries of `keys`, in outbox order."""
         return sorted(position for key in keys for position in self._positions.get(key, ()))
 
-    def keys(self) -> Iterable[Key]:
+    def keys(self) -> KeysView[Key]:
         """Return the entities that have entries."""
         return self._positions.keys()
 

@@ -5,7 +5,7 @@ long as nobody else can write it: a sync meets the same entries when it plans a 
 the rows do. An entry whose mark says otherwise than its content whether it is pending is damaged.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, KeysView, Mapping, Sequence
 
 import msgspec
 
@@ -126,13 +126,13 @@ class OutboxTable:
             self._places = places
         return self._places
 
-    def keys(self) -> Iterable[Key]:
+    def keys(self) -> KeysView[Key]:
         """Return the entities that have entries."""
         return self._placed().keys()
 
     def edited(self, keys: Collection[Key]) -> set[Key]:
         """Return those of `keys` that have entries."""
-        return set(self.keys()).intersection(keys)
+        return self.keys() & set(keys)
 
     def entries(self, keys: Collection[Key]) -> Mapping[Key, Sequence[Entry]]:
         """Return the entries of those `keys` that have some, in outbox order."""

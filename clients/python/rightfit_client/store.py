@@ -180,8 +180,13 @@ class SqliteStore:
         """Return those of `keys` that not only the trunk has a say in: an edit waits, or a view is put off."""
         return self._outbox.edited(keys) | self._unwritten.shown.keys() & set(keys)
 
+    @property
+    def put_off_views(self) -> set[Key]:
+        """The entities whose view is put off."""
+        return set(self._unwritten.shown)
+
     def put_pulled(self, pulled: Pulled) -> set[Key]:
-        """Insert rows of the trunk, or replace older ones, and show them; return whose view may have changed.
+        """Insert rows of the trunk, or replace older ones, and show them; return those that were not older.
 
         It must be known that nothing but the trunk has a say in what is shown (see `edited`).
         """
