@@ -27,10 +27,14 @@ class Standing(NamedTuple):
     place: Cursor
     tags: frozenset[str]
 
-    def expects(self, rows_max: int) -> Expected:
-        """Return what its next pull will most likely ask."""
-        commits = {self.place.seq, self.place.head} - {0}
-        return Expected(commits, self.place.seq, self.tags, rows_max + 1)
+
+def expected(place: Cursor | None, rows_max: int) -> Expected:
+    """Return what a device at `place` (None: at the beginning) will most likely ask for a page of `rows_max` rows."""
+    limit = rows_max + 1 if rows_max else 0
+    if place is None:
+        return Expected(limit=limit)
+    # Who is being told what it was granted is not told yet what follows.
+    return Expected({place.seq, place.head} - {0}, place.seq, limit if place.backfill is None else 0)
 
 
 class Written(NamedTuple):
@@ -76,9 +80,9 @@ class Written(NamedTuple):
         """Return the answers for a device that had everything before the push; None for any other."""
         if standing.place.seq != self.former or standing.tags != self.viewer.tags:
             return None
-        expected = standing.expects(rows_max)
+        asked = expected(standing.place, rows_max)
         chains = {self.former: self.former_chain}
-        return Ahead(expected, ReadAhead(self.viewer, chains, self.rows[: expected.limit]))
+        return Ahead(asked, ReadAhead(self.viewer, chains, self.rows[: asked.limit]))
 
 
 class Ahead:
@@ -99,7 +103,7 @@ class Ahead:
         expected = self._expected
         if expected is None or self._read is None:
             raise NeedsTransactionError
-        if (seq, frozenset(tags), limit) != (expected.seq, expected.tags, expected.limit):
+        if (seq, frozenset(tags), limit) != (expected.seq, self._read.viewer.tags, expected.limit):
             raise NeedsTransactionError
         return list(self._read.rows)
 

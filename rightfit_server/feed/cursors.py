@@ -6,12 +6,13 @@ else.
 
 import hmac
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 
 from rightfit_sync.digests import canonical_state
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.records import Entity
 from rightfit_sync.state import state_of_before
-from rightfit_sync.wire.cursor import Cursor, sign, verify
+from rightfit_sync.wire.cursor import Cursor, read, sign, verify
 from rightfit_sync.wire.seal import seal_of_before, sealing
 
 
@@ -28,6 +29,13 @@ class Cursors:
     def sign(self, cursor: Cursor) -> str:
         """Return the opaque form of `cursor`."""
         return sign(cursor, self._keys[0])
+
+    def said(self, opaque: str) -> Cursor | None:
+        """Return what `opaque` says, whoever it was made for; None where it is none of ours."""
+        for key in self._keys:
+            with suppress(RemoteError):
+                return read(opaque, key)
+        return None
 
     def verify(self, opaque: str, tenant_id: str, device_ids: Collection[str]) -> Cursor:
         """Return the content of `opaque`; `device_ids` are all those of the replica.

@@ -16,7 +16,7 @@ ever seen in half.
 Most who ask have everything already. That can be told from where the feed stands, so that for them no more than that
 is read. Of those who were looked at a moment ago it is known what they will need (`Standing`). Both cost one round trip
 to the database, and who had everything before it pushed costs none; for whom that was not enough there is a transaction
-(see `ahead`).
+(see `ahead`). It begins with what will most likely be asked, which a cursor tells that is behind.
 
 A page of no rows (`rows_max` 0) stays where it is, and tells in its cursor how far the feed has come;
 so does every page that is not the last, so that what a device was told once cannot be taken back
@@ -32,7 +32,7 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from rightfit_server.feed.ahead import Ahead, NeedsTransactionError, Standing, Written
+from rightfit_server.feed.ahead import Ahead, NeedsTransactionError, Standing, Written, expected
 from rightfit_server.feed.cursors import Cursors, Seals
 from rightfit_server.feed.lineage import Lineage
 from rightfit_server.ports.storage import FeedRow, FeedTransaction, Identity, Storage, Viewer
@@ -100,13 +100,15 @@ class Feed:
         """
         if not 0 <= rows_max <= ROWS_PER_PAGE_MAX:
             raise RemoteError("invalid_message", f"rows_max is 0 to {ROWS_PER_PAGE_MAX}", path="rows_max")
+        said = self._cursors.said(cursor) if cursor is not None and standing is None else None
+        is_behind = said is not None and (said.head or said.backfill is not None)
         with suppress(NeedsTransactionError):
-            if cursor is not None:
+            if cursor is not None and not is_behind:
                 viewer, ahead = await self._ahead(identity, standing, rows_max, made.written)
                 return await self._pulled(ahead, viewer, identity, cursor, rows_max, made)
-        async with self._storage.feed(identity.tenant_id) as transaction:
-            viewer = await transaction.viewer(identity)
-            return await self._pulled(transaction, viewer, identity, cursor, rows_max, made)
+        place = said if standing is None else standing.place
+        async with self._storage.feed(identity, expected(place, rows_max)) as transaction:
+            return await self._pulled(transaction, transaction.viewer, identity, cursor, rows_max, made)
 
     async def _ahead(
         self, identity: Identity, standing: Standing | None, rows_max: int, written: Written | None
@@ -116,9 +118,9 @@ class Feed:
         known = None if written is None else written.ahead(standing, rows_max)
         if written is not None and known is not None:
             return written.viewer, known
-        expected = standing.expects(rows_max)
-        read = await self._storage.ahead(identity, expected)
-        return read.viewer, Ahead(expected, read)
+        asked = expected(standing.place, rows_max)
+        read = await self._storage.ahead(identity, asked)
+        return read.viewer, Ahead(asked, read)
 
     async def _pulled(
         self,

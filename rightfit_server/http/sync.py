@@ -19,7 +19,7 @@ from rightfit_server.http.caller import answered, identify, writing_as
 from rightfit_server.http.protocol import check_protocol
 from rightfit_server.http.services import AnyRequest, Services, services_of
 from rightfit_server.ingest.service import Answer
-from rightfit_server.ports.storage import Chains, Identity, Viewer
+from rightfit_server.ports.storage import Chains, Expected, Identity, Viewer
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.limits import PROTOCOL_VERSION
 from rightfit_sync.packing import PackedPage, apart, by_columns
@@ -171,7 +171,6 @@ class _Asked:
             hung_up.cancel()
 
     async def epoch(self) -> str:
-        async with self._services.storage.feed(self._identity.tenant_id) as transaction:
-            viewer = await transaction.viewer(self._identity)
-            await self._guard(transaction, viewer)
-        return viewer.position.epoch
+        async with self._services.storage.feed(self._identity, Expected()) as transaction:
+            await self._guard(transaction, transaction.viewer)
+            return transaction.viewer.position.epoch

@@ -293,27 +293,31 @@ class FeedRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class Expected(msgspec.Struct, frozen=True):
-    """What a pull will most likely ask: the chain hashes of `commits`, and what `rows_after` takes."""
+    """What a pull will most likely ask: the chain hashes of `commits`, and `limit` rows after `seq`."""
 
-    commits: Collection[int]
-    seq: int
-    tags: frozenset[str]
-    limit: int
+    commits: Collection[int] = ()
+    seq: int = 0
+    limit: int = 0
 
 
 class ReadAhead(msgspec.Struct, frozen=True):
-    """What was expected, with what the caller may see, all of one moment."""
+    """What was expected, with what the caller may see, all of one moment.
+
+    `has_transactions` says whether changes of the tenant ever belonged together.
+    """
 
     viewer: Viewer
     chains: Mapping[int, str]
     rows: Sequence[FeedRow]
+    has_transactions: bool = True
 
 
 class FeedTransaction(Chains, Protocol):
     """What a pull reads, all of one moment."""
 
-    async def viewer(self, identity: Identity) -> Viewer:
-        """Return what the caller may see; raises `UnknownDeviceError` for a device that may not speak."""
+    @property
+    def viewer(self) -> Viewer:
+        """What the caller may see."""
 
     async def rows_after(self, seq: int, tags: Collection[str], limit: int) -> list[FeedRow]:
         """Return rows that concern the subject, in order.
@@ -437,8 +441,11 @@ class Storage(Protocol):
     def ingest(self, tenant_id: str) -> AbstractAsyncContextManager[IngestTransaction]:
         """Open a transaction that writes."""
 
-    def feed(self, tenant_id: str) -> AbstractAsyncContextManager[FeedTransaction]:
-        """Open a transaction that reads the feed at one moment."""
+    def feed(self, identity: Identity, expected: Expected) -> AbstractAsyncContextManager[FeedTransaction]:
+        """Open a transaction that reads the feed at one moment, and with its beginning what is expected.
+
+        Raises `UnknownDeviceError` for a device that may not speak.
+        """
 
     def comparing(self, tenant_id: str) -> AbstractAsyncContextManager[ComparingTransaction]:
         """Open a transaction that reads what replicas compare, at one moment."""

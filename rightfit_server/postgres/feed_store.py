@@ -5,16 +5,17 @@ A row concerns a subject if its audience shares a tag with it, or did so until a
 Results are binary: a state as text would be twice as long, to write, to send and to read.
 """
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 
 from psycopg import AsyncCursor, sql
+from psycopg.abc import Params
 from psycopg.rows import TupleRow
 
-from rightfit_server.ports.storage import FeedRow, Identity, Viewer
+from rightfit_server.ports.storage import Expected, FeedRow, Identity, ReadAhead, Viewer
 from rightfit_server.postgres.pool import Connection
 from rightfit_server.postgres.rows import columns, decode_texts
-from rightfit_server.postgres.viewer import read_chains, read_viewer
+from rightfit_server.postgres.viewer import SET_TENANT, ask_chains, ask_viewer, read_chains, viewer_found
 from rightfit_sync.ingest.snapshot import Key
 
 FEED_COLUMNS = sql.SQL(
@@ -30,19 +31,19 @@ The planner has no count of a single tenant's rows. Where it takes them for few,
 them, for every page anew.
 """
 
-_ROWS_AFTER = (
-    sql.SQL("""
+_AFTER = sql.SQL("""
     SELECT {}
     FROM app.entities e
     WHERE e.seq > %(seq)s AND (
-        e.audience && %(tags)s::text[]
-        OR (e.lost_tags <> '{{}}' AND e.lost_tags ?| %(tags)s::text[])
+        e.audience && {tags}
+        OR (e.lost_tags <> '{{}}' AND e.lost_tags ?| {tags})
     )
     ORDER BY e.seq LIMIT %(limit)s
 """)
-    .format(FEED_COLUMNS)
-    .as_string()
-)
+_ROWS_AFTER = _AFTER.format(FEED_COLUMNS, tags=sql.SQL("%(tags)s::text[]")).as_string()
+_ROWS_EXPECTED = _AFTER.format(
+    FEED_COLUMNS, tags=sql.SQL("ARRAY(SELECT tag FROM app.subject_tags WHERE subject_id = %(subject)s)")
+).as_string()
 _ROWS_BELOW = (
     sql.SQL("""
     SELECT {}
@@ -66,32 +67,37 @@ _COMPANIONS = (
                 OFFSET 0
             ) AS m
             JOIN app.changes c ON c.device_id = m.device_id AND c.transaction_id = m.transaction_id
-        WHERE EXISTS (
-            SELECT FROM (
-                SELECT FROM app.changes WHERE transaction_id IS NOT NULL
-                ORDER BY device_id, transaction_id LIMIT 1
-            ) AS any_at_all
-        )
     )
     ORDER BY e.seq
 """)
     .format(FEED_COLUMNS)
     .as_string()
 )
+_HAS_TRANSACTIONS = """
+    SELECT EXISTS (
+        SELECT FROM app.changes WHERE transaction_id IS NOT NULL ORDER BY device_id, transaction_id LIMIT 1
+    )
+"""
+SET_READING = f"{SET_TENANT}, {READING_IN_ORDER}"
 
 
 class PostgresFeed:
-    """`ports.storage.FeedTransaction` on one connection, inside its transaction."""
+    """`ports.storage.FeedTransaction` on one connection, inside its transaction; `read` is what was `expected`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, expected: Expected, read: ReadAhead) -> None:
         self._connection = connection
+        self._expected = expected
+        self._read = read
 
-    async def viewer(self, identity: Identity) -> Viewer:
-        """Return what the caller may see; raises `UnknownDeviceError` for a device that may not speak."""
-        return await read_viewer(self._connection, identity)
+    @property
+    def viewer(self) -> Viewer:
+        """What the caller may see."""
+        return self._read.viewer
 
-    async def chains(self, seqs: Collection[int]) -> dict[int, str]:
+    async def chains(self, seqs: Collection[int]) -> Mapping[int, str]:
         """Return the chain hashes of those commits that there are, by their number."""
+        if set(seqs) <= set(self._expected.commits):
+            return {seq: chain for seq, chain in self._read.chains.items() if seq in seqs}
         return await read_chains(self._connection, seqs)
 
     async def rows_after(self, seq: int, tags: Collection[str], limit: int) -> list[FeedRow]:
@@ -100,7 +106,10 @@ class PostgresFeed:
         Whenever they went: what was lost before `seq`, and changed since by others, may not have been told yet, because
         the page that told of that change was cut before the place where the row stands now.
         """
-        return await rows_found(await ask_rows_after(self._connection, seq, tags, limit))
+        is_expected = (seq, limit) == (self._expected.seq, self._expected.limit)
+        if is_expected and frozenset(tags) == self.viewer.tags:
+            return list(self._read.rows)
+        return await self._rows(_ROWS_AFTER, {"seq": seq, "tags": sorted(tags), "limit": limit})
 
     async def rows_below(self, start: int, end: int, tags: Collection[str], limit: int) -> list[FeedRow]:
         """Return rows with one of `tags` and `start < seq <= end`, in order."""
@@ -110,22 +119,45 @@ class PostgresFeed:
         self, keys: Collection[Key], after: int, end: int, tags: Collection[str]
     ) -> list[FeedRow]:
         """Return visible rows beyond `end` that a transaction later than `after` changed with `keys`."""
+        if not self._read.has_transactions:
+            return []
         return await self._rows(_COMPANIONS, (end, sorted(tags), *columns(keys), after))
 
-    async def _rows(self, statement: str, parameters: tuple[object, ...]) -> list[FeedRow]:
-        return await rows_found(await self._connection.execute(statement, parameters, binary=True))
+    async def _rows(self, statement: str, parameters: Params) -> list[FeedRow]:
+        return await _rows_found(await self._connection.execute(statement, parameters, binary=True))
 
 
-async def ask_rows_after(
-    connection: Connection, seq: int, tags: Collection[str], limit: int
-) -> AsyncCursor[TupleRow]:
-    """Ask for what `rows_after` returns; `rows_found` reads the answer, in a pipeline after its end."""
-    parameters = {"seq": seq, "tags": sorted(tags), "limit": limit}
-    return await connection.execute(_ROWS_AFTER, parameters, binary=True)
+class Asked(NamedTuple):
+    """What was asked in a pipeline; it can be read after its end."""
+
+    viewer: AsyncCursor[TupleRow]
+    chains: AsyncCursor[TupleRow] | None
+    rows: AsyncCursor[TupleRow] | None
+    has_transactions: AsyncCursor[TupleRow]
 
 
-async def rows_found(found: AsyncCursor[TupleRow]) -> list[FeedRow]:
-    """Return the rows that a statement with `FEED_COLUMNS` has found."""
+async def ask_expected(connection: Connection, identity: Identity, expected: Expected) -> Asked:
+    """Ask for what is expected; `expected_found` reads the answers."""
+    viewer = await ask_viewer(connection, identity)
+    chains = await ask_chains(connection, expected.commits) if expected.commits else None
+    wanted = {"seq": expected.seq, "subject": identity.subject_id, "limit": expected.limit}
+    rows = await connection.execute(_ROWS_EXPECTED, wanted, binary=True) if expected.limit else None
+    return Asked(viewer, chains, rows, await connection.execute(_HAS_TRANSACTIONS))
+
+
+async def expected_found(asked: Asked, identity: Identity) -> ReadAhead:
+    """Return what was asked; raises `UnknownDeviceError` (401) for a device that may not speak."""
+    viewer = await viewer_found(asked.viewer, identity)
+    has_transactions = await asked.has_transactions.fetchone()
+    return ReadAhead(
+        viewer,
+        {} if asked.chains is None else dict(await asked.chains.fetchall()),
+        () if asked.rows is None else await _rows_found(asked.rows),
+        has_transactions is None or bool(has_transactions[0]),
+    )
+
+
+async def _rows_found(found: AsyncCursor[TupleRow]) -> list[FeedRow]:
     return [feed_row(row) for row in await found.fetchall()]
 
 

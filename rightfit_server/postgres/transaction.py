@@ -25,17 +25,16 @@ from rightfit_server.ports.storage import (
 from rightfit_server.postgres.accounts_store import PostgresDevices, note_seen
 from rightfit_server.postgres.comparing_store import PostgresComparing
 from rightfit_server.postgres.epoch import PostgresEpochs
-from rightfit_server.postgres.feed_store import READING_IN_ORDER, PostgresFeed, ask_rows_after, rows_found
+from rightfit_server.postgres.feed_store import SET_READING, PostgresFeed, ask_expected, expected_found
 from rightfit_server.postgres.ingest_store import PostgresIngest
 from rightfit_server.postgres.pool import Connection, Pool, check_role
 from rightfit_server.postgres.records_store import PostgresRecords
-from rightfit_server.postgres.viewer import SET_TENANT, ask_chains, ask_viewer, viewer_found
+from rightfit_server.postgres.viewer import SET_TENANT, ask_viewer, viewer_found
 
 _TENANT = "; SELECT set_config('app.tenant_id', {}, true)"
 _BEGIN = sql.SQL("BEGIN" + _TENANT)
 _BEGIN_MOMENT = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 _BEGIN_READING = sql.SQL(_BEGIN_MOMENT + _TENANT)
-_BEGIN_FEED = sql.SQL(_BEGIN_MOMENT + _TENANT + ", " + READING_IN_ORDER)
 _IN_TRANSACTION = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 _CONTENTION = (errors.SerializationFailure, errors.DeadlockDetected)
 # PostgreSQL has ended the session; psycopg counts these as mistakes of its own (class 25 of SQLSTATE).
@@ -85,10 +84,15 @@ class PostgresStorage:
             raise ContentionError(str(taken)) from taken
 
     @asynccontextmanager
-    async def feed(self, tenant_id: str) -> AsyncIterator[PostgresFeed]:
-        """Open a transaction that reads the feed at one moment."""
-        async with self._transaction(tenant_id, _BEGIN_FEED) as connection:
-            yield PostgresFeed(connection)
+    async def feed(self, identity: Identity, expected: Expected) -> AsyncIterator[PostgresFeed]:
+        """Open a transaction that reads the feed at one moment, and with its beginning what is expected."""
+        async with self._connection() as connection:
+            async with connection.pipeline():
+                await connection.execute(_BEGIN_MOMENT)
+                await connection.execute(SET_READING, (identity.tenant_id,))
+                asked = await ask_expected(connection, identity, expected)
+            yield PostgresFeed(connection, expected, await expected_found(asked, identity))
+            await connection.execute("COMMIT")
 
     @asynccontextmanager
     async def comparing(self, tenant_id: str) -> AsyncIterator[PostgresComparing]:
@@ -127,14 +131,8 @@ class PostgresStorage:
         async with _translated(), self._pool.connection() as connection:
             await self._check(connection)
             async with _at_once(connection, identity.tenant_id, is_moment=True):
-                viewer = await ask_viewer(connection, identity)
-                chains = await ask_chains(connection, expected.commits)
-                rows = await ask_rows_after(connection, expected.seq, expected.tags, expected.limit)
-            return ReadAhead(
-                viewer=await viewer_found(viewer, identity),
-                chains=dict(await chains.fetchall()),
-                rows=await rows_found(rows),
-            )
+                asked = await ask_expected(connection, identity, expected)
+            return await expected_found(asked, identity)
 
     async def seen(self, identity: Identity, acknowledged_seq: int) -> None:
         """Note that the device was here, and up to which commit it has applied the feed."""
@@ -176,8 +174,7 @@ async def _at_once(connection: Connection, tenant_id: str, *, is_moment: bool = 
         async with connection.pipeline():
             if is_moment:
                 await connection.execute(_BEGIN_MOMENT)
-                await connection.execute("SELECT " + READING_IN_ORDER)
-            await connection.execute(SET_TENANT, (tenant_id,))
+            await connection.execute(SET_READING if is_moment else SET_TENANT, (tenant_id,))
             yield
             if is_moment:
                 await connection.execute("COMMIT")

@@ -53,12 +53,8 @@ def sign(cursor: Cursor, key: bytes) -> str:
     return f"{_text(content)}.{_text(_tag(content, key))}"
 
 
-def verify(opaque: str, key: bytes, *, tenant_id: str, device_ids: Collection[str]) -> Cursor:
-    """Return the content of `opaque`; `device_ids` are all those that the replica has used.
-
-    Raises `RemoteError`: `cursor_invalid` (400) if it was tampered with, `cursor_foreign` (403) if it was made for
-    another tenant or device.
-    """
+def read(opaque: str, key: bytes) -> Cursor:
+    """Return the content of `opaque`, whoever it was made for; raises `RemoteError` `cursor_invalid` (400)."""
     content_text, _, tag_text = opaque.partition(".")
     try:
         content, tag = _bytes(content_text), _bytes(tag_text)
@@ -68,9 +64,18 @@ def verify(opaque: str, key: bytes, *, tenant_id: str, device_ids: Collection[st
     if not is_ours or opaque != f"{_text(content)}.{_text(tag)}":
         raise _invalid()
     try:
-        cursor = msgspec.msgpack.decode(content, type=Cursor)
+        return msgspec.msgpack.decode(content, type=Cursor)
     except msgspec.MsgspecError as error:
         raise _invalid() from error
+
+
+def verify(opaque: str, key: bytes, *, tenant_id: str, device_ids: Collection[str]) -> Cursor:
+    """Return the content of `opaque`; `device_ids` are all those that the replica has used.
+
+    Raises `RemoteError`: `cursor_invalid` (400) if it was tampered with, `cursor_foreign` (403) if it was made for
+    another tenant or device.
+    """
+    cursor = read(opaque, key)
     if cursor.tenant_id != tenant_id or cursor.device_id not in device_ids:
         message = "the cursor was made for another device: pull without it"
         raise RemoteError("cursor_foreign", message, status=403, path="cursor")

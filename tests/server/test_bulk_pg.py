@@ -6,7 +6,13 @@ import pytest
 
 from rightfit_server.postgres import administration
 from rightfit_server.postgres.bulk import array, arrays, filled, text_array
-from rightfit_server.postgres.feed_store import _COMPANIONS, _ROWS_AFTER, READING_IN_ORDER
+from rightfit_server.postgres.feed_store import (
+    _COMPANIONS,
+    _HAS_TRANSACTIONS,
+    _ROWS_AFTER,
+    _ROWS_EXPECTED,
+    READING_IN_ORDER,
+)
 from rightfit_server.postgres.ingest_store import _LOCK, _RECEIPTS
 from rightfit_server.postgres.rows import columns
 from tests.server.world import Database
@@ -135,8 +141,16 @@ def test_a_push_reads_what_it_names_and_not_all_that_its_tenant_has(database: Da
 def test_a_page_reads_its_rows_in_order_and_not_all_that_follow(database: Database) -> None:
     fill(database)
     page = {"seq": 1_000, "tags": ["office"], "limit": 1_001}
-    plan = plan_of(database, _ROWS_AFTER, page, f"SELECT {READING_IN_ORDER}")
-    assert "Index Scan using entities_tenant_id_seq_key" in plan
+    for statement, parameters in ((_ROWS_AFTER, page), (_ROWS_EXPECTED, page | {"subject": "olga"})):
+        plan = plan_of(database, statement, parameters, f"SELECT {READING_IN_ORDER}")
+        assert "Index Scan using entities_tenant_id_seq_key" in plan
+        assert "Sort" not in plan
+
+
+def test_that_a_tenant_has_no_transactions_is_told_by_an_index(database: Database) -> None:
+    fill(database)
+    plan = plan_of(database, _HAS_TRANSACTIONS, (), f"SELECT {READING_IN_ORDER}")
+    assert "using changes_of_a_transaction" in plan
     assert "Sort" not in plan
 
 
@@ -144,6 +158,5 @@ def test_a_page_asks_for_each_of_its_rows_whether_others_belong_to_it(database: 
     fill(database)
     asked = (2_000, ["office"], *columns(KEYS), 1_000)
     plan = plan_of(database, _COMPANIONS, asked, f"SELECT {READING_IN_ORDER}")
-    assert "One-Time Filter" in plan
     assert "Index Scan using changes_of_an_entity on changes m" in plan
     assert "entity_id = k.entity_id" in plan

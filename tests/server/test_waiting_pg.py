@@ -12,7 +12,7 @@ from anyio.lowlevel import checkpoint
 from psycopg.pq import TransactionStatus
 
 from rightfit_server.accounts.presence import NOTED_WHILE_BUSY_SECONDS, Presence
-from rightfit_server.ports.storage import Identity
+from rightfit_server.ports.storage import Expected, Identity
 from rightfit_server.postgres.transaction import PostgresStorage, _at_once
 from rightfit_sync.wire.codec import MSGPACK, encode
 from tests.server.test_feed_pg import page_of, until_somebody_waits
@@ -107,9 +107,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     tenants: list[str] = []
     feed = PostgresStorage.feed
 
-    def opening(storage: PostgresStorage, tenant_id: str) -> object:
-        tenants.append(tenant_id)
-        return feed(storage, tenant_id)
+    def opening(storage: PostgresStorage, identity: Identity, expected: Expected) -> object:
+        tenants.append(identity.tenant_id)
+        return feed(storage, identity, expected)
 
     monkeypatch.setattr(PostgresStorage, "feed", opening)
     return tenants
@@ -173,7 +173,9 @@ async def test_who_needs_more_than_was_read_ahead_gets_it(slow_world: World, ope
     with anyio.fail_after(ENOUGH_SECONDS):
         page, granted = [page_of(await one) for one in held]
     assert [row.entity.entity_id for row in page.rows] == ["j1", "j2", "j3"]
-    assert [len(opened), granted.tags] == [2, ["office"]]
+    # Either had a transaction; one more is opened where somebody's first look falls between grant and push.
+    assert len(opened) >= len(held)
+    assert granted.tags == ["office"]
     # What was granted comes first, then what is new.
     reader.take(await held[0])
     carl.take(await held[1])
@@ -182,7 +184,9 @@ async def test_who_needs_more_than_was_read_ahead_gets_it(slow_world: World, ope
     assert reader.held() == carl.held() == writer.held()
 
 
-async def test_what_was_read_ahead_for_other_tags_is_not_used(slow_world: World, opened: list[str]) -> None:
+async def test_what_is_read_ahead_is_for_the_tags_of_that_moment(
+    slow_world: World, opened: list[str]
+) -> None:
     writer = slow_world.office()
     slow_world.subject("carl", ["contractor:carl", "office"])
     carl = slow_world.phone("carl")
@@ -196,7 +200,7 @@ async def test_what_was_read_ahead_for_other_tags_is_not_used(slow_world: World,
     await writer.round_trip()
     with anyio.fail_after(ENOUGH_SECONDS):
         page = page_of(await held)
-    assert ([*page.rows], [*page.evicted], page.tags, opened) == ([], [], ["contractor:carl"], [TENANT])
+    assert ([*page.rows], [*page.evicted], page.tags, opened) == ([], [], ["contractor:carl"], [])
 
 
 async def test_what_is_read_ahead_is_of_one_moment(database: Database) -> None:
