@@ -26,7 +26,7 @@ from rightfit_sync.causality.version_vector import includes, meet, merge
 from rightfit_sync.changes import replacing
 from rightfit_sync.field import less_dots, merge_field
 from rightfit_sync.limits import CHANGES_PER_PUSH_MAX, PUSH_BYTES_MAX
-from rightfit_sync.merge.registry import MisplacedPathError, rules_of
+from rightfit_sync.merge.registry import rules_of
 from rightfit_sync.paths import is_inside
 from rightfit_sync.records import Change, Entity, Outcome, Sibling
 from rightfit_sync.schema.spec import KindSpec, Schema
@@ -204,15 +204,7 @@ def trimmed(change: Change, entity: Entity | None, lost: Iterable[Dot]) -> Chang
 
 def frozen_paths(kind: KindSpec, change: Change) -> list[str]:
     """Return those paths that `change` patches and whose view it freezes."""
-    found = []
-    policy = rules_of(kind).policy
-    for path in change.patches:
-        try:
-            if policy(path).freezes_view:
-                found.append(path)
-        except MisplacedPathError:
-            continue
-    return found
+    return rules_of(kind).freezing(change.patches.keys())
 
 
 def _on_top(siblings: Sequence[Sibling], change: Change, path: str, kind: KindSpec) -> Sequence[Sibling]:

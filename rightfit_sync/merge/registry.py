@@ -16,7 +16,7 @@ its schema is first used. A word that is not registered is a register: the safe 
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from rightfit_sync.merge.counter import Counter
 from rightfit_sync.merge.element import SetElement
@@ -77,6 +77,7 @@ class Rules:
             )
         self._members: dict[tuple[str, str | None], Policy] = {}
         self._known = dict(self._fields)
+        self._freezing = {path for path, policy in self._known.items() if policy.freezes_view}
 
     def policy(self, path: str) -> Policy:
         """Return the policy of `path`; raise `MisplacedPathError` for one that cannot be patched."""
@@ -85,8 +86,25 @@ class Rules:
             found = self._inner(path)
             if len(self._known) >= _PATHS_REMEMBERED_MAX:
                 self._known = dict(self._fields)
+                self._freezing.intersection_update(self._fields)
             self._known[path] = found
+            if found.freezes_view:
+                self._freezing.add(path)
         return found
+
+    def freezing(self, paths: Iterable[str]) -> list[str]:
+        """Return those of `paths` whose policy freezes the view; what may not be patched has none."""
+        return [
+            path
+            for path in paths
+            if path in self._freezing or (path not in self._known and self._freezes(path))
+        ]
+
+    def _freezes(self, path: str) -> bool:
+        try:
+            return self.policy(path).freezes_view
+        except MisplacedPathError:
+            return False
 
     @property
     def known(self) -> Mapping[str, Policy]:

@@ -29,6 +29,7 @@ def addresses(replica: Replica) -> list[object]:
 
 def test_a_batch_finds_what_it_has_written_before(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unwritten, "ROWS_MAX", 3)
+    monkeypatch.setattr(unwritten, "REPLACED_MAX", 3)
     with replica.batch():
         for name in "abcdef":
             replica.insert("property", address=name, entity_id=name)
@@ -126,6 +127,7 @@ def test_entries_are_what_a_store_without_memory_of_them_has(
     monkeypatch.setattr(outbox_table, "_ENTRIES_AT_ONCE", 3)
     monkeypatch.setattr(outbox_table, "_ENTRIES_REMEMBERED_MAX", 8)
     monkeypatch.setattr(unwritten, "ROWS_MAX", 5)
+    monkeypatch.setattr(unwritten, "REPLACED_MAX", 5)
     random, counters = Random(seed), count(1)
     opened = open_file(tmp_path / "r.db", schema, lambda: ReplicaState("dev-a", subject="ann"), upgrade=None)
     store = SqliteStore(opened.unit, opened.store.views, is_shared=is_shared)

@@ -62,6 +62,10 @@ class Places:
                 return position
         return None
 
+    def has_any(self, keys: Iterable[Key]) -> bool:
+        """Whether one of `keys` has entries."""
+        return not self._positions.keys().isdisjoint(keys)
+
     def of(self, keys: Iterable[Key]) -> list[int]:
         """Return the positions of the entries of `keys`, in outbox order."""
         return sorted(position for key in keys for position in self._positions.get(key, ()))

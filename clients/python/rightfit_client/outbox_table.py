@@ -137,6 +137,8 @@ class OutboxTable:
     def entries(self, keys: Collection[Key]) -> Mapping[Key, Sequence[Entry]]:
         """Return the entries of those `keys` that have some, in outbox order."""
         with self._unit.lock:
+            if not self._placed().has_any(keys):
+                return {}
             if not self._unwritten.keys.isdisjoint(keys):
                 self._unit.flush()
             known, replaced = self._queues, self._unwritten.replaced

@@ -60,6 +60,7 @@ class SqliteStore:
         self.unit = unit
         self.views = views
         self._connection = unit.connection
+        self._transactions = unit.transactions
         self._is_shared = is_shared
         self._state: ReplicaState | None = None
         self._rows: dict[Key, Row | None] = {}
@@ -77,7 +78,7 @@ class SqliteStore:
 
     def transaction(self) -> AbstractContextManager[None]:
         """Open a transaction, or join the one that is open. Raises `StorageError` where nothing was kept."""
-        return self.unit.transaction()
+        return self._transactions
 
     def reading(self) -> AbstractContextManager[None]:
         """Keep other threads from writing, for reads that belong together."""
@@ -127,7 +128,7 @@ class SqliteStore:
 
     def put_state(self, state: ReplicaState) -> None:
         """Replace the replica's state."""
-        with self.transaction():
+        with self._transactions:
             former = self._state
             if former is not None and replace(former, counter=state.counter) == state:
                 self.unit.put_off += 1
@@ -165,7 +166,7 @@ class SqliteStore:
 
     def put_trunks(self, rows: Iterable[Row]) -> None:
         """Insert or replace trunk rows."""
-        with self.transaction():
+        with self._transactions:
             taken = {(row.entity.kind, row.entity.entity_id): row for row in rows}
             blobs = [encode_row(row) for row in taken.values()]
             columns = [
@@ -190,7 +191,7 @@ class SqliteStore:
 
         It must be known that nothing but the trunk has a say in what is shown (see `edited`).
         """
-        with self.transaction():
+        with self._transactions:
             rows, columns, others = pulled
             cursor = self._connection.executemany(_PUT_NEWER, _trunk_columns(rows))
             newer = set(rows)
@@ -219,7 +220,7 @@ class SqliteStore:
 
     def drop_trunks(self, keys: Collection[Key]) -> None:
         """Remove trunk rows."""
-        with self.transaction():
+        with self._transactions:
             sql = "DELETE FROM rightfit_trunk WHERE kind = ? AND entity_id = ?"
             self._connection.executemany(sql, list(keys))
             self._rows.update(dict.fromkeys(keys))
@@ -246,7 +247,7 @@ class SqliteStore:
 
     def put_entry(self, entry: Entry) -> None:
         """Append an entry, or replace the one with its dot in place."""
-        with self.transaction():
+        with self._transactions:
             self._outbox.put(entry)
             self._put_off(is_edit=entry.is_pending)
 
@@ -258,7 +259,7 @@ class SqliteStore:
 
     def drop_entries(self, dots: Collection[Dot]) -> None:
         """Remove entries."""
-        with self.transaction():
+        with self._transactions:
             self._outbox.drop(dots)
 
     def lost(self, keys: Collection[Key]) -> Mapping[Key, frozenset[Dot]]:
@@ -274,7 +275,7 @@ class SqliteStore:
 
     def put_lost(self, key: Key, dot: Dot) -> None:
         """Remember a rejected or void dot."""
-        with self.transaction():
+        with self._transactions:
             self._has_lost = True
             row = (*key, dot.device_id, dot.counter)
             self._connection.execute("INSERT OR IGNORE INTO rightfit_lost VALUES (?, ?, ?, ?)", row)
@@ -287,20 +288,20 @@ class SqliteStore:
     def put_rejected(self, rejected: Rejected) -> None:
         """Append to the rejected list."""
         dot = rejected.change.dot
-        with self.transaction():
+        with self._transactions:
             row = (dot.device_id, dot.counter, *self._encoded(rejected))
             self._connection.execute(_PUT_REJECTED, row)
 
     def drop_rejected(self, dot: Dot) -> None:
         """Remove one from the rejected list."""
-        with self.transaction():
+        with self._transactions:
             row = (dot.device_id, dot.counter)
             sql = "DELETE FROM rightfit_rejected WHERE device_id = ? AND counter = ?"
             self._connection.execute(sql, row)
 
     def put_views(self, views: Mapping[Key, Shown]) -> None:
         """Bring the view tables and the list of conflicts up to date with these entities."""
-        with self.transaction():
+        with self._transactions:
             self.unit.changed.update({kind for kind, _ in views})
             self._unwritten.shown.update(views)
             self._put_off()

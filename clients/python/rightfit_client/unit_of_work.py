@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
+from typing import Final
 
 from rightfit_client.connection import storage_error
 from rightfit_client.errors import StorageError
@@ -36,7 +37,7 @@ class UnitOfWork:
         self.depth = 0
         self._is_doomed = False
         self._is_guard_open = False
-        self._transactions = _Transactions(self)
+        self.transactions: Final = _Transactions(self)
 
     @property
     def is_open(self) -> bool:
@@ -51,7 +52,7 @@ class UnitOfWork:
 
     def transaction(self) -> AbstractContextManager[None]:
         """Open a transaction, or join the one that is open. Raises `StorageError` where nothing was kept."""
-        return self._transactions
+        return self.transactions
 
     def begin(self) -> None:
         """Begin a transaction; the lock, which is held, is let go where that fails."""

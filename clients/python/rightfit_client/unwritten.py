@@ -13,8 +13,12 @@ from rightfit_client.sqlite import sqlite3
 from rightfit_sync.outbox import Entry, Shown
 from rightfit_sync.store import Key
 
-ROWS_MAX = 2_000
-"""Rows that a transaction puts off at most."""
+ROWS_MAX = 500
+"""New edits and views that a transaction puts off at most: more are no quicker to write, and crowd the processor's
+caches."""
+
+REPLACED_MAX = 2_000
+"""Edits that a transaction puts off writing anew at most: most are never written, since they are dropped before."""
 
 _PUT = "INSERT INTO rightfit_outbox (pending, entry, crc, position) VALUES (?, ?, ?, ?)"
 _REPLACE = "UPDATE rightfit_outbox SET pending = ?, entry = ?, crc = ? WHERE position = ?"
@@ -36,7 +40,7 @@ class Unwritten:
     @property
     def is_much(self) -> bool:
         """Whether it is time to write."""
-        return len(self.appended) + len(self.replaced) + len(self.shown) >= ROWS_MAX
+        return len(self.appended) + len(self.shown) >= ROWS_MAX or len(self.replaced) >= REPLACED_MAX
 
     def append(self, position: int, entry: Entry) -> None:
         """Put off an entry that the table has not."""
