@@ -126,6 +126,7 @@ class Exchange:
                 yield from self._reconcile()
                 continue
             call = self._standing()
+            is_on_its_way = call is not None
             if call is None:
                 wanted = [] if self._is_probing else self._plan()
                 if self._is_expired and not wanted:
@@ -135,12 +136,14 @@ class Exchange:
                 request = self._request(wanted, self._store.state().cursor)
                 call = Call(request, 0 if wanted else wait_seconds)
             planned = call.request.changes if isinstance(call.request, SyncRequest) else ()
+            # The authority is at work: time to see what comes next.
+            following = self._plan(planned) if planned and is_on_its_way else None
             try:
                 response = yield call
             except RemoteError as problem:
                 self._mend(problem, planned)
                 continue
-            goes_on = self._take(planned, response) or self._is_probing
+            goes_on = self._take(planned, response, following) or self._is_probing
             self._has_probed, self._is_probing = self._is_probing, False
             if not goes_on:
                 self._tell_refused()
@@ -173,9 +176,14 @@ class Exchange:
             )
             raise RemoteError("offer_refused", message, status=409, path=f"{kind}/{entity_id}")
 
-    def _plan(self) -> list[Pushed]:
+    def _plan(self, answered: Sequence[Pushed] = ()) -> list[Pushed]:
+        """Return what to push once the changes of `answered` need not be any more."""
         with self._store.reading():
-            return self._core.plan_push(changes_max=self._changes_max, bytes_max=self._bytes_max)
+            return self._core.plan_push(
+                changes_max=self._changes_max,
+                bytes_max=self._bytes_max,
+                answered=frozenset(pushed.change.dot for pushed in answered),
+            )
 
     def _request(self, planned: Sequence[Pushed], cursor: str | None) -> SyncRequest:
         return SyncRequest(
@@ -188,28 +196,32 @@ class Exchange:
             takes_own=self._takes_own and bool(planned),
         )
 
-    def _announced_after(self, planned: Sequence[Pushed], response: SyncResponse) -> Call | None:
+    def _announced_after(
+        self, planned: Sequence[Pushed], response: SyncResponse, following: Sequence[Pushed] | None
+    ) -> Call | None:
         """Announce the request that follows `response`, which is still to be taken in, where that is plain to see.
 
         Then the authority works on the one while this side works on the other. Should the request turn out to be
-        another, then the answer to the announced one counts as lost, and what it pushed is pushed again.
+        another, then the answer to the announced one counts as lost, and what it pushed is pushed again. `following`
+        is what to push next as far as it was known when `response` was asked for.
         """
         page, announce = response.page, self.announce
         if announce is None or page is None or response.deferred or self._is_expired or self._is_probing:
             return None
         if not (planned or page.more) or not all(one.outcome.is_accepted for one in response.receipts):
             return None
-        with self._store.reading():
-            following = self._core.plan_push(
-                changes_max=self._changes_max,
-                bytes_max=self._bytes_max,
-                answered=frozenset(pushed.change.dot for pushed in planned),
-            )
+        if following is None or not self._are_ours(following):
+            following = self._plan(planned)
         if not following and not page.more:
             return None
         call = Call(self._request(following, page.cursor))
         announce(call)
         return call
+
+    def _are_ours(self, planned: Sequence[Pushed]) -> bool:
+        """Whether changes still have the device id that this side writes under: what is pending is said under it."""
+        device_id = self._store.state().device_id
+        return all(pushed.change.dot.device_id == device_id for pushed in planned[:1])
 
     def _standing(self) -> Call | None:
         """Return the request that was announced, unless it is another by now."""
@@ -220,7 +232,9 @@ class Exchange:
         is_same = (call.request.device_id, call.request.cursor) == (state.device_id, state.cursor)
         return call if is_same else None
 
-    def _take(self, planned: Sequence[Pushed], response: Response) -> bool:
+    def _take(
+        self, planned: Sequence[Pushed], response: Response, following: Sequence[Pushed] | None
+    ) -> bool:
         """Take in an answer; return whether there is more to do."""
         if not isinstance(response, SyncResponse):
             raise _unexpected(response)
@@ -229,7 +243,7 @@ class Exchange:
         if planned and not answered.intersection(pushed.change.dot for pushed in planned):
             message = "the authority answered a push without a receipt for any of its changes"
             raise RemoteError("no_receipts", message, status=200)
-        self._announced = self._announced_after(planned, response)
+        self._announced = self._announced_after(planned, response, following)
         is_whole = self._is_idle(response) or self._apply(response, planned)
         page = response.page
         self._pushed += len(response.receipts)

@@ -286,8 +286,10 @@ def plan_push(
         if known_kinds is not None and _waits(group, held, known_kinds):
             held.append(group)
             continue
-        before = [entry for waiting in _those_before(group, held) for entry in waiting]
-        sent = [entry for entry in before if entry not in chosen] + group
+        sent = group
+        if held:
+            before = [entry for waiting in _those_before(group, held) for entry in waiting]
+            sent = [entry for entry in before if entry not in chosen] + group
         sent_bytes = sum(entry.size_bytes for entry in sent)
         if chosen and (len(chosen) + len(sent) > changes_max or size_bytes + sent_bytes > bytes_max):
             break

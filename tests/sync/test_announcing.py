@@ -1,13 +1,15 @@
 """The next request is on its way while an answer is taken in; should it turn out to be another, nothing is lost."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import cast
 
 import pytest
 
 from rightfit_sync import Change, Outcome
+from rightfit_sync.causality.dot import Dot
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.exchange import Call, Exchange, Progress, Response, Synced
+from rightfit_sync.ingest.snapshot import Pushed
 from rightfit_sync.limits import CHANGES_PER_PUSH_MAX
 from rightfit_sync.records import Entity, rejected
 from rightfit_sync.schema.spec import FieldSpec, KindSpec, Schema
@@ -26,6 +28,7 @@ class Driver:
         self.device = device
         self.asked: list[Call] = []
         self.dropped = 0
+        self.before_answer: Callable[[], None] = lambda: None
         self._announced: tuple[Call, Response] | None = None
 
     def announce(self, call: Call) -> None:
@@ -40,6 +43,7 @@ class Driver:
     def _ask(self, call: Call) -> Response:
         announced, self._announced = self._announced, None
         if announced is not None and announced[0] is call:
+            self.before_answer()
             return announced[1]
         self.dropped += announced is not None
         return self._answer(call)
@@ -125,6 +129,56 @@ def test_an_answer_to_what_is_not_asked_any_more_is_as_good_as_lost() -> None:
         found = authority.entity(("task", f"{number}"))
         assert found is not None
         assert [one.value for one in found.fields["title"]] == [f"title {number}"]
+
+
+def test_what_comes_next_is_planned_while_the_request_before_is_on_its_way() -> None:
+    authority = MemoryAuthority(SCHEMA)
+    driver = Driver(authority, filled(joined(authority, "a")))
+    core = driver.device.core
+    plan, planned = core.plan_push, []
+
+    def plan_push(
+        *, changes_max: int, bytes_max: int, answered: Collection[Dot] = frozenset()
+    ) -> list[Pushed]:
+        planned.append(len(driver.asked))
+        return plan(changes_max=changes_max, bytes_max=bytes_max, answered=answered)
+
+    core.plan_push = plan_push  # type: ignore[method-assign]
+    # Each of these is called when an answer has come, so that whatever is planned for the next request is planned.
+    seen: list[int] = []
+    driver.before_answer = lambda: seen.append(len(planned))
+    driver.sync()
+    assert len(driver.asked) == 3
+    assert planned == [0, 1, 2, 3]
+    assert seen == [3, 4]
+
+
+@pytest.mark.parametrize("happens", ["an edit", "a new id"])
+def test_what_happens_after_the_next_push_was_planned_counts(happens: str) -> None:
+    authority = MemoryAuthority(SCHEMA)
+    driver = Driver(authority, filled(joined(authority, "a")))
+    authority.register("a-1", "ann", "a")
+    happened: list[str] = []
+
+    def happen() -> None:
+        if not happened and happens == "an edit":
+            driver.device.edit(("task", f"{RECORDS - 1}"), {"title": "late"})
+        elif not happened:
+            driver.device.core.take_new_id()
+        happened.append(happens)
+
+    driver.before_answer = happen
+    driver.sync()
+    assert list(driver.device.store.pending()) == list(driver.device.store.acknowledged()) == []
+    assert driver.device.store.rejected() == []
+    assert {one.change.dot for one in authority.history} == set(authority.receipts)
+    titles = [f"title {number}" for number in range(RECORDS)]
+    if happens == "an edit":
+        titles[-1] = "late"
+    for number, title in enumerate(titles):
+        found = authority.entity(("task", f"{number}"))
+        assert found is not None
+        assert [one.value for one in found.fields["title"]] == [title]
 
 
 def test_nothing_is_announced_after_a_rejection() -> None:
