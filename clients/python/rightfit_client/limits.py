@@ -9,6 +9,9 @@ COMPRESS_FROM_BYTES = 1_000
 LONG_POLL_SECONDS = 25
 """How long the authority may hold a pull that has nothing to bring; below what proxies cut."""
 
+ANNOUNCING_SECONDS_MAX = 0.02
+"""How long who announces a request waits for it to be sent, at most."""
+
 REQUEST_TIMEOUT_SECONDS = 30
 """How long a request may take beside its long poll."""
 

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from http import HTTPStatus
+from threading import Event
 from time import time
 from typing import Final, Protocol, TypeVar
 from urllib.parse import urlencode, urlsplit
@@ -23,6 +24,7 @@ import msgspec
 from rightfit_client.credentials import Credentials
 from rightfit_client.errors import LocalError, NeedsUpgrade, Offline, RemoteProblem, problem_error
 from rightfit_client.limits import (
+    ANNOUNCING_SECONDS_MAX,
     COMPRESS_FROM_BYTES,
     REQUEST_TIMEOUT_SECONDS,
     RESPONSE_BYTES_MAX,
@@ -216,10 +218,14 @@ class HttpTransport:
         self._http = http or httpx.HTTPTransport(proxy=_proxy(url))
         self._sender = ThreadPoolExecutor(1, "rightfit-send")
         self._announced: tuple[Call, Future[Response]] | None = None
+        self._sent = Event()
 
     def announce(self, call: Call) -> None:
         """Send `call` already, from a thread; `exchange` of the same call returns the answer."""
+        self._sent.clear()
         self._announced = (call, self._sender.submit(self._carry_out, call))
+        # A thread that is busy lets others run every 5 ms only, and sending would take several such turns.
+        self._sent.wait(ANNOUNCING_SECONDS_MAX)
 
     def exchange(self, call: Call) -> Response:
         """Carry out one exchange; raise one of `errors` where it fails."""
@@ -232,7 +238,15 @@ class HttpTransport:
         return self._carry_out(call)
 
     def _carry_out(self, call: Call) -> Response:
-        return sync_response(call, self._send(sync_request(call)))
+        try:
+            answer = self._send(sync_request(call))
+        finally:
+            self._sent.set()
+        return sync_response(call, answer)
+
+    def _trace(self, event: str, _info: object) -> None:
+        if event.endswith(".send_request_body.complete"):
+            self._sent.set()
 
     def fetch(self, request: HttpRequest) -> bytes:
         """Return the body of the answer to `request`."""
@@ -247,7 +261,9 @@ class HttpTransport:
 
     def _attempt(self, request: HttpRequest, token: str) -> HttpAnswer:
         try:
-            response = self._http.handle_request(_prepared(self._url, request, token))
+            prepared = _prepared(self._url, request, token)
+            prepared.extensions["trace"] = self._trace
+            response = self._http.handle_request(prepared)
             try:
                 return _read(response)
             finally:
