@@ -119,7 +119,7 @@ class _Asked:
     async def pull(self, answer: Answer | None = None) -> Pulled:
         # What was pushed is news to the device itself; where it stands was seen with the push.
         pulled = await self._look(self._made(answer), self._standing)
-        await self._note(pulled, is_busy=answer is not None)
+        await self._note(pulled, is_busy=answer is not None or pulled.page.more)
         return pulled
 
     async def _note(self, pulled: Pulled, *, is_busy: bool = False) -> None:
