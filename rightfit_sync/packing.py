@@ -14,7 +14,6 @@ and a replica keeps it so: neither decodes it for that.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import starmap
 from operator import attrgetter
 from typing import overload
 
@@ -222,7 +221,7 @@ def page_of(packed: PackedPage) -> Page:
         raise msgspec.ValidationError("a page has one seal for each of its rows, or none")
     rows, own = _read_rows(packed.rows, packed.tags, seals), _own_of(packed)
     for columns in packed.alike:
-        rows += _read_rows(starmap(PackedRow, plain_rows(columns)), packed.tags)
+        rows += _read_alike(columns, packed.tags)
     if packed.alike:
         rows.sort(key=attrgetter("seq"))
     return Page(
@@ -263,6 +262,16 @@ def _read_rows(packed: Iterable[PackedRow], page_tags: Sequence[str], seals: byt
         seal = seals[start : start + SEAL_BYTES] if seals else one.seal
         rows.append(_read_row(one, seq, page_tags, seal))
         seq += one.step
+    return rows
+
+
+def _read_alike(columns: Alike, page_tags: Sequence[str]) -> list[ReadRow]:
+    rows: list[ReadRow] = []
+    seq = 0
+    for step, state, seal in plain_rows(columns):
+        seq += step
+        read = read_state(state)
+        rows.append(ReadRow(seq, id_of(read), read, state, page_tags, (), {}, seal))
     return rows
 
 
