@@ -54,7 +54,9 @@ def _blobs(values: Sequence[object]) -> bytes:
     if lengths.count(lengths[0]) == len(lengths):
         # Ids and digests are all of one length.
         return _LENGTH(lengths[0]) + _LENGTH(lengths[0]).join(blobs)
-    return b"".join([piece for pair in zip(map(_LENGTH, lengths), blobs, strict=True) for piece in pair])
+    pieces = [b""] * (2 * len(blobs))
+    pieces[::2], pieces[1::2] = map(_LENGTH, lengths), blobs
+    return b"".join(pieces)
 
 
 def _jsonbs(values: Sequence[object]) -> bytes:

@@ -101,13 +101,18 @@ class _Ingest:
         if any(map(self._is_ahead, fresh)):
             self._deferred += [pushed.change.dot for pushed in fresh]
             self._deferred_keys.update((pushed.change.kind, pushed.change.entity_id) for pushed in fresh)
-            return
+        elif len(group) == 1:
+            self._settle(fresh[0], self._judge(fresh[0]))
+        else:
+            self._take_whole(group, fresh)
+
+    def _take_whole(self, group: Sequence[Pushed], fresh: Sequence[Pushed]) -> None:
+        """Take in a transaction of several: all that is `fresh` of it, or nothing."""
         mark = self._draft.mark()
         outcomes = [self._judge(pushed) for pushed in fresh]
-        if len(group) > 1:
-            outcomes = self._whole(group, fresh, outcomes)
-            if not all(outcome.is_accepted for outcome in outcomes):
-                self._draft.roll_back(mark)
+        outcomes = self._whole(group, fresh, outcomes)
+        if not all(outcome.is_accepted for outcome in outcomes):
+            self._draft.roll_back(mark)
         for pushed, outcome in zip(fresh, outcomes, strict=True):
             self._settle(pushed, outcome)
 
@@ -324,7 +329,7 @@ class _Ingest:
             receipts=self._receipts,
             recorded=draft.recorded,
             entities=draft.changed,
-            orphans={key: draft.orphans(key) for key in draft.changed},
+            orphans=draft.all_orphans(),
             deferred=self._deferred,
             device_counter=self._counter,
             authority_counter=draft.authority_counter,

@@ -79,6 +79,12 @@ class Draft:
         """Return the paths of `key`'s references whose target is gone."""
         return self._orphans.get(key, self._snapshot.orphans.get(key, ()))
 
+    def all_orphans(self) -> dict[Key, Sequence[str]]:
+        """Return those paths of each changed entity, as far as it has any or had some."""
+        if not self._orphans and not self._snapshot.orphans:
+            return {}
+        return {key: self.orphans(key) for key in self.changed}
+
     def referrers(self, key: Key) -> list[tuple[Key, str]]:
         """Return `(holder, path)` of every reference to `key` as things stand, sorted."""
         if key not in self._snapshot.referrers:

@@ -42,7 +42,7 @@ def take_offers(
         receipts=(),
         recorded=(),
         entities=draft.changed,
-        orphans={key: draft.orphans(key) for key in draft.changed},
+        orphans=draft.all_orphans(),
         deferred=(),
         device_counter=snapshot.device.counter,
         authority_counter=snapshot.authority_counter,

@@ -209,8 +209,8 @@ BUGS = (
     Bug(
         "half of a transaction is applied",
         "ingest/decide.py",
-        "        if len(group) > 1:\n            outcomes = self._whole",
-        "        if len(group) > 500:\n            outcomes = self._whole",
+        "        outcomes = self._whole(group, fresh, outcomes)\n        if not all(",
+        "        if len(group) > 500 and not all(",
     ),
     Bug(
         "the payload of a rejected change is dropped",
