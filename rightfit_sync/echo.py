@@ -11,15 +11,19 @@ from hashlib import blake2b
 from operator import attrgetter
 from typing import Protocol
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
-from rightfit_sync.apply import apply, plain_values
+from rightfit_sync.apply import apply, final_value, plain_values
+from rightfit_sync.causality.dot import WrittenDot
+from rightfit_sync.causality.version_vector import advance, includes
 from rightfit_sync.feed import Own, Page, Row
 from rightfit_sync.ingest.snapshot import Key, Pushed, Receipt, Recorded
+from rightfit_sync.merge.registry import rules_of
 from rightfit_sync.packing import ReadRow, Rows, row_of, state_of
-from rightfit_sync.records import APPLIED, Change, Entity
+from rightfit_sync.records import APPLIED, Change
 from rightfit_sync.schema.spec import Schema
-from rightfit_sync.state import State, parts_of, settled_by
+from rightfit_sync.state import State, entity_of, parts_of, settled_by, settled_values, with_settled
 
 DIGEST_BYTES = 16
 
@@ -95,12 +99,12 @@ def completed(
     page: Page,
     push: Sequence[Change],
     receipts: Iterable[Receipt],
-    trunks: Mapping[Key, Row],
+    held: Mapping[Key, State],
     schema: Schema,
 ) -> Page | None:
     """Return `page` with the rows that it leaves to the device; None where they are not what the authority has.
 
-    `push` are the changes that it answers, `receipts` what became of them, `trunks` the copies that the device holds.
+    `push` are the changes that it answers, `receipts` what became of them, `held` the states that the device holds.
     """
     accepted = {receipt.dot for receipt in receipts if receipt.outcome.status in APPLIED}
     changes: dict[Key, list[Change]] = {}
@@ -112,8 +116,7 @@ def completed(
         if not 0 <= own.place < len(push):
             return None
         key = (push[own.place].kind, push[own.place].entity_id)
-        held = trunks.get(key)
-        state = _moved_on(None if held is None else held.entity, changes.get(key, ()), schema)
+        state = _moved_on(held.get(key), changes.get(key, ()), schema)
         if state is None:
             return None
         rows.append(row_of(own.seq, key[1], state, own.tags, own.seal))
@@ -129,13 +132,42 @@ def _together(rows: Sequence[Row], own: Iterable[ReadRow]) -> Sequence[Row]:
     return sorted([*rows, *(row.whole() for row in own)], key=attrgetter("seq"))
 
 
-def _moved_on(entity: Entity | None, changes: Sequence[Change], schema: Schema) -> State | None:
-    """Return the state of `entity` after `changes`."""
-    if entity is None and len(changes) == 1:
-        (change,) = changes
-        values = plain_values(change)
-        if values is not None:
-            return settled_by(change, values)
+def _moved_on(state: State | None, changes: Iterable[Change], schema: Schema) -> State | None:
+    """Return the state that `changes`, which the authority has accepted, make of `state`."""
     for change in changes:
-        entity = apply(entity, change, schema)[0]
+        state = plainly_moved_on(state, change, schema) or _applied(state, change, schema)
+    return state
+
+
+def _applied(state: State | None, change: Change, schema: Schema) -> State | None:
+    entity, _ = apply(None if state is None else entity_of(state, change.entity_id), change, schema)
     return None if entity is None else parts_of(entity)
+
+
+def plainly_moved_on(state: State | None, change: Change, schema: Schema) -> State | None:
+    """Return what `apply` makes of `state` where `change` just puts its values there; None where it takes more.
+
+    That is what a plain create does, and an edit of paths that had one value each: where that is replaced nothing is
+    left of it, so that the new value stands alone (see `field`).
+    """
+    if state is None:
+        values = plain_values(change)
+        return None if values is None else settled_by(change, values)
+    kind = schema.kinds.get(change.kind)
+    if kind is None or change.op != "edit" or includes(state.version_vector, change.dot):
+        return None
+    if any(said is not UNSET for said in (state.aliases, state.absent, change.was, change.absent)):
+        return None
+    known, settled, mine = rules_of(kind).known, settled_values(state), {}
+    for path, patch in change.patches.items():
+        policy = known.get(path)
+        if policy is None or not policy.fast_forwards or "/" in path or path in state.fields:
+            return None
+        former = next((dot for dot, values in settled.items() if path in values), None)
+        if former is not None:
+            if former.dot not in patch.replaced:
+                return None
+            settled[former] = {one: value for one, value in settled[former].items() if one != path}
+        mine[path] = final_value(patch)
+    settled[WrittenDot(change.dot.device_id, change.dot.counter, change.written_at)] = mine
+    return with_settled(state, advance(state.version_vector, change.dot), settled)

@@ -295,8 +295,8 @@ class Exchange:
         if page is None or not (page.own or page.own_digest):
             return page
         push = [pushed.change for pushed in planned]
-        trunks = self._store.trunks({(change.kind, change.entity_id) for change in push})
-        whole = completed(page, push, response.receipts, trunks, self._core.schema)
+        held = self._core.states({(change.kind, change.entity_id) for change in push})
+        whole = completed(page, push, response.receipts, held, self._core.schema)
         if whole is None and not self._takes_own:
             raise RemoteError(
                 "malformed_response", "the page leaves out rows that were asked for", status=200

@@ -22,7 +22,16 @@ from msgspec.structs import replace
 
 from rightfit_sync.alike import SEAL_BYTES, Alike, Parted, alike, plain_rows
 from rightfit_sync.feed import Evicted, Own, Page, Row
-from rightfit_sync.state import State, encode_parts, encode_state, entity_of, id_of, parted, read_state
+from rightfit_sync.state import (
+    State,
+    encode_parts,
+    encode_state,
+    entity_of,
+    id_of,
+    parted,
+    parts_of,
+    read_state,
+)
 
 
 class PackedRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -144,6 +153,15 @@ def decode_row(content: bytes) -> Row:
         return _decode_of_before(content)
     packed = _decode(content)
     return _read_row(packed, 0, (), packed.seal).whole()
+
+
+def decode_parts(content: bytes) -> tuple[str, State]:
+    """Return the id of the entity in the row `content`, and its parts; otherwise like `decode_row`."""
+    if content and content[0] < _FIRST_OF_A_LIST:
+        entity = _decode_of_before(content).entity
+        return entity.entity_id, parts_of(entity)
+    read = read_state(_decode(content).state)
+    return id_of(read), read
 
 
 def packed_page(page: Page) -> PackedPage:

@@ -4,7 +4,7 @@ No I/O, no clock, no randomness: bytes, readings and ids are arguments. Every me
 between two of them loses nothing, because each leaves a state from which the next sync goes on.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
@@ -42,6 +42,7 @@ from rightfit_sync.records import (
     rejected,
 )
 from rightfit_sync.schema.spec import Schema
+from rightfit_sync.state import State, parts_of
 from rightfit_sync.store import Key, Rejected, Store
 from rightfit_sync.views import Views
 
@@ -72,6 +73,10 @@ class ReplicaCore:
     def refreshing_once(self) -> AbstractContextManager[None]:
         """Bring views up to date once, when the block ends, whatever is taken in; open a transaction first."""
         return self._views.refreshing_once(self.schema)
+
+    def states(self, keys: Collection[Key]) -> Mapping[Key, State]:
+        """Return the states of those trunks of `keys` that there are."""
+        return {key: parts_of(row.entity) for key, row in self.store.trunks(keys).items()}
 
     def shown(self, key: Key) -> Shown:
         """Return what the app sees of one entity, and the base that its next change may name."""

@@ -20,6 +20,7 @@ from typing import Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from rightfit_sync.causality.dot import Dot, WrittenDot
 from rightfit_sync.records import Change, Entity, LifeRecord, Named, Sibling
@@ -164,19 +165,35 @@ def read_state(state: bytes) -> State:
 
 def entity_of(read: State, entity_id: str) -> Entity:
     """Return the entity that `read` are the parts of."""
+    fields: dict[str, Sequence[Sibling]] = {}
+    for dot, values in settled_values(read).items():
+        dots = [dot]
+        for path, value in values.items():
+            fields[path] = [Sibling(value, dots)]
+    fields.update(read.fields)
+    return Entity(read.kind, entity_id, read.version_vector, fields, read.life, read.aliases, read.absent)
+
+
+def settled_values(read: State) -> dict[WrittenDot, Mapping[str, Value]]:
+    """Return the settled fields of an entity, by the dot that each of them has."""
     vector = read.version_vector
     names = sorted(vector)
-    fields: dict[str, Sequence[Sibling]] = {}
+    found: dict[WrittenDot, Mapping[str, Value]] = {}
     for group in read.settled:
         device_id, counter = group.device, group.behind
         if isinstance(device_id, int):
             device_id = names[device_id]
             counter = vector[device_id] - counter
-        dots = [WrittenDot(device_id, counter, group.written_at)]
-        for path, value in group.values.items():
-            fields[path] = [Sibling(value, dots)]
-    fields.update(read.fields)
-    return Entity(read.kind, entity_id, vector, fields, read.life, read.aliases, read.absent)
+        found[WrittenDot(device_id, counter, group.written_at)] = group.values
+    return found
+
+
+def with_settled(
+    read: State, vector: Mapping[str, int], settled: Mapping[WrittenDot, Mapping[str, Value]]
+) -> State:
+    """Return `read` with another version vector, and with these settled fields."""
+    groups = [_group(dot, settled[dot], vector) for dot in sorted(settled) if settled[dot]]
+    return replace(read, version_vector=vector, settled=groups)
 
 
 def undisputed(read: State) -> Mapping[str, Value] | None:

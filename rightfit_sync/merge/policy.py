@@ -49,6 +49,11 @@ class Policy:
 
     def __init__(self, spec: FieldSpec) -> None:
         self.spec = spec
+        own = type(self)
+        self.fast_forwards = (
+            own.advance is Policy.advance and own.may_replace is Policy.may_replace and not own.removes
+        )
+        """Whether an edit that replaces all that was there comes to just its value."""
         if type(self).problem is Policy.problem and spec.merge != "server":
             self.takes = quick_tests(spec)
 

@@ -23,7 +23,7 @@ from rightfit_sync.outbox import Entry
 from rightfit_sync.packing import ReadRow, Rows
 from rightfit_sync.replica import ReplicaCore
 from rightfit_sync.schema.spec import Schema
-from rightfit_sync.state import undisputed
+from rightfit_sync.state import State, undisputed
 from rightfit_sync.store import Key
 
 
@@ -33,6 +33,10 @@ class PullingCore(ReplicaCore):
     def __init__(self, store: SqliteStore, schema: Schema, fresh_id: Callable[[], str]) -> None:
         super().__init__(store, schema, fresh_id)
         self._file = store
+
+    def states(self, keys: Collection[Key]) -> Mapping[Key, State]:
+        """Return the states of trunks, as `ReplicaCore.states` does: most never become entities."""
+        return self._file.states(keys)
 
     def take_page(self, page: Page) -> set[Key]:
         """Take in a page of the feed, as `ReplicaCore.take_page` does."""

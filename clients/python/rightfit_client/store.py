@@ -28,7 +28,8 @@ from rightfit_sync.causality.dot import Dot
 from rightfit_sync.conflicts import Conflict
 from rightfit_sync.feed import Row
 from rightfit_sync.outbox import Entry, Fold, Shown, view_of
-from rightfit_sync.packing import ReadRow, decode_row, encode_read_row, encode_row
+from rightfit_sync.packing import ReadRow, decode_parts, decode_row, encode_read_row, encode_row
+from rightfit_sync.state import State
 from rightfit_sync.store import Key, Rejected, ReplicaState
 
 _TRUNKS = by_key("t.row, t.crc", "rightfit_trunk")
@@ -150,6 +151,16 @@ class SqliteStore:
             return fetched
         known.update({key: fetched.get(key) for key in unknown})
         return {key: row for key in keys if (row := known[key]) is not None}
+
+    def states(self, keys: Collection[Key]) -> Mapping[Key, State]:
+        """Return the states of those trunk rows of `keys` that there are."""
+        if not self._may_have_trunks():
+            return {}
+        rows = [decode_parts(genuine(blob, crc)) for blob, crc in self._ask.keyed(_TRUNKS, keys)]
+        found = {(state.kind, entity_id): state for entity_id, state in rows}
+        if self.unit.is_open:
+            self._rows.update({key: None for key in keys if key not in found})
+        return found
 
     def trunk_tags(self) -> Iterable[tuple[Key, Sequence[str]]]:
         """Return every trunk row's key and tags."""
