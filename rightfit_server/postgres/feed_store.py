@@ -133,22 +133,24 @@ class Asked(NamedTuple):
     viewer: AsyncCursor[TupleRow]
     chains: AsyncCursor[TupleRow] | None
     rows: AsyncCursor[TupleRow] | None
-    has_transactions: AsyncCursor[TupleRow]
+    has_transactions: AsyncCursor[TupleRow] | None
 
 
-async def ask_expected(connection: Connection, identity: Identity, expected: Expected) -> Asked:
-    """Ask for what is expected; `expected_found` reads the answers."""
+async def ask_expected(
+    connection: Connection, identity: Identity, expected: Expected, *, is_all: bool = False
+) -> Asked:
+    """Ask for what is expected; `expected_found` reads the answers. `is_all` says that nothing more will be asked."""
     viewer = await ask_viewer(connection, identity)
     chains = await ask_chains(connection, expected.commits) if expected.commits else None
     wanted = {"seq": expected.seq, "subject": identity.subject_id, "limit": expected.limit}
     rows = await connection.execute(_ROWS_EXPECTED, wanted, binary=True) if expected.limit else None
-    return Asked(viewer, chains, rows, await connection.execute(_HAS_TRANSACTIONS))
+    return Asked(viewer, chains, rows, None if is_all else await connection.execute(_HAS_TRANSACTIONS))
 
 
 async def expected_found(asked: Asked, identity: Identity) -> ReadAhead:
     """Return what was asked; raises `UnknownDeviceError` (401) for a device that may not speak."""
     viewer = await viewer_found(asked.viewer, identity)
-    has_transactions = await asked.has_transactions.fetchone()
+    has_transactions = None if asked.has_transactions is None else await asked.has_transactions.fetchone()
     return ReadAhead(
         viewer,
         {} if asked.chains is None else dict(await asked.chains.fetchall()),

@@ -131,7 +131,7 @@ class PostgresStorage:
         async with _translated(), self._pool.connection() as connection:
             await self._check(connection)
             async with _at_once(connection, identity.tenant_id, is_moment=True):
-                asked = await ask_expected(connection, identity, expected)
+                asked = await ask_expected(connection, identity, expected, is_all=True)
             return await expected_found(asked, identity)
 
     async def seen(self, identity: Identity, acknowledged_seq: int) -> None:
