@@ -18,7 +18,7 @@ from rightfit_server.ports.storage import (
 )
 from rightfit_sync.apply import apply, plain_values
 from rightfit_sync.causality.dot import Dot
-from rightfit_sync.conflicts import Conflict, conflicts
+from rightfit_sync.conflicts import Conflict, conflicts, is_surely_without
 from rightfit_sync.digests import canonical_state, digest_of_state
 from rightfit_sync.ingest.snapshot import Decision, Key, Recorded
 from rightfit_sync.life import tombstone
@@ -76,7 +76,7 @@ class Drawn:
 
     def _compare(self, key: Key) -> None:
         stored, orphans = self._stored.get(key), self._decision.orphans.get(key, ())
-        before = _by_id(stored.entity, self._schema, stored.orphans) if stored is not None else {}
+        before = self._conflicts_before(stored)
         if not before and not orphans and self._brings_no_conflict(key):
             return
         after = _by_id(self._decision.entities[key], self._schema, orphans)
@@ -93,6 +93,14 @@ class Drawn:
             for name, conflict in after.items()
             if name not in before
         ]
+
+    def _conflicts_before(self, stored: StoredEntity | None) -> dict[str, Conflict]:
+        if stored is None:
+            return {}
+        values, kind = stored.undisputed, self._schema.kinds[stored.entity.kind]
+        if values is not None and not stored.orphans and is_surely_without(values, kind):
+            return {}
+        return _by_id(stored.entity, self._schema, stored.orphans)
 
     def _brings_no_conflict(self, key: Key) -> bool:
         """Whether no conflict can have come to an entity that had none, as the outcomes of its changes tell.

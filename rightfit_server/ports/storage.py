@@ -21,6 +21,7 @@ from rightfit_sync.digests import Bucket, Listed
 from rightfit_sync.errors import RemoteError
 from rightfit_sync.ingest.snapshot import Device, Key, Past, Receipt, Recorded
 from rightfit_sync.records import Alias, Entity
+from rightfit_sync.values import Value
 
 
 class ContentionError(Exception):
@@ -115,7 +116,8 @@ class StoredEntity(msgspec.Struct, frozen=True, gc=False):
     """One entity with what the server keeps beside it.
 
     `own_tags` come from its own fields, `neighbour_tags` are inherited or lent; both make its audience.
-    `lost_tags` says in which commit it lost a tag that it once had; `digest` is `digests.state_digest`.
+    `lost_tags` says in which commit it lost a tag that it once had; `digest` is `digests.state_digest`; `undisputed`
+    the value at each path where the entity has one at each and was never deleted (`state.undisputed`), as far as known.
     """
 
     entity: Entity
@@ -127,6 +129,7 @@ class StoredEntity(msgspec.Struct, frozen=True, gc=False):
     orphans: Sequence[str] = ()
     suggestions: Mapping[str, str] = {}
     is_deleted: bool = False
+    undisputed: Mapping[str, Value] | None = None
 
     @property
     def audience(self) -> frozenset[str]:

@@ -12,7 +12,7 @@ from rightfit_server.ports.storage import StoredEntity
 from rightfit_server.postgres.bulk import Binary, array
 from rightfit_sync.ingest.snapshot import Key
 from rightfit_sync.records import Change
-from rightfit_sync.state import decode_state
+from rightfit_sync.state import entity_of, id_of, read_state, undisputed
 
 STORED_COLUMNS = sql.SQL(
     "e.state, e.seq, e.own_tags, e.neighbour_tags, e.lost_tags::text, e.orphans, e.suggestions::text,"
@@ -30,8 +30,10 @@ def stored_entity(row: tuple[object, ...]) -> StoredEntity:
     """Return the entity of a row of `STORED_COLUMNS`."""
     state, seq, own, neighbours, lost, orphans, suggestions, is_deleted, digest = row
     assert isinstance(state, bytes) and isinstance(seq, int)  # noqa: S101, PT018 - what the columns are.
+    read = read_state(state)
     return StoredEntity(
-        entity=decode_state(state),
+        entity=entity_of(read, id_of(read)),
+        undisputed=undisputed(read),
         seq=seq,
         digest=str(digest),
         own_tags=_texts(own),
