@@ -143,15 +143,20 @@ def on_top(folded: Fold, entry: Entry, entity: Entity | None, schema: Schema) ->
     """Return `folded` with one entry more, which has made `entity` of its entity."""
     change = entry.change
     own = folded.own if change.dot.device_id in folded.own else folded.own | {change.dot.device_id}
+    is_first = folded.entity is None
     folded = Fold(entity, folded.texts, folded.seen, own, folded.skipped, folded.twins)
     kind = schema.kinds.get(change.kind)
-    return folded if kind is None else _with_texts(folded, entry, kind)
+    return folded if kind is None else _with_texts(folded, entry, kind, is_first=is_first)
 
 
-def _with_texts(folded: Fold, entry: Entry, kind: KindSpec) -> Fold:
+def _with_texts(folded: Fold, entry: Entry, kind: KindSpec, *, is_first: bool) -> Fold:
     paths = frozen_paths(kind, entry.change)
     if not paths and not folded.texts:
         return folded
+    fields = {} if folded.entity is None else folded.entity.fields
+    if is_first and not entry.run_starts and fields.keys() >= set(paths):
+        # `apply` has just merged the same patches with the same nothing.
+        return replace(folded, texts={path: fields[path] for path in paths}, seen={})
     texts, seen = _less_removed(folded.texts, entry.change), folded.seen
     for path in paths:
         if path not in texts:
