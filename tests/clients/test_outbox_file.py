@@ -62,3 +62,14 @@ def test_who_only_reads_finds_the_edits_that_came_meanwhile(open_replica: Open) 
             assert [one.check for one in reader.examine() if not one.holds] == []
             assert counters(reader) == list(range(1, number + 1))
             writer.update("work_order", order_id, title=str(number))
+
+
+def test_the_counter_is_written_when_nothing_but_the_last_edit_leaves(open_replica: Open) -> None:
+    replica = open_replica("dev-a", url=None)
+    for number in range(3):
+        replica.insert("work_order", title=str(number))
+    replica._store.drop_entries([replica.pending()[-1].change.dot])
+    replica.close()
+    again = open_replica("dev-a", url=None)
+    again.insert("work_order", title="3")
+    assert counters(again) == [1, 2, 4]
