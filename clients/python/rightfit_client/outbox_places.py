@@ -34,6 +34,9 @@ class Places:
         self._runs: list[_Run] = []
         self._last = 0
 
+    def __len__(self) -> int:
+        return len(self._keys)
+
     def append(self, dot: Dot, key: Key) -> int:
         """Return the position of a new entry, which is behind all others."""
         return self.place(self._last + 1, dot, key)

@@ -35,10 +35,8 @@ _PENDING = """SELECT entry, crc, position FROM rightfit_outbox WHERE position > 
     ORDER BY position LIMIT ?"""
 _ANSWERED = "SELECT entry, crc, position FROM rightfit_outbox WHERE NOT pending ORDER BY position"
 _DROP = "DELETE FROM rightfit_outbox WHERE position = ?"
-# Few are answered, and an index knows them; the others are not looked at one by one.
-_COUNT_PENDING = (
-    "SELECT (SELECT count(*) FROM rightfit_outbox) - (SELECT count(*) FROM rightfit_outbox WHERE NOT pending)"
-)
+_COUNT = "SELECT count(*) FROM rightfit_outbox"
+_COUNT_ANSWERED = "SELECT count(*) FROM rightfit_outbox WHERE NOT pending"
 
 
 class _Name(msgspec.Struct, frozen=True):
@@ -224,7 +222,10 @@ class OutboxTable:
 
     def count_pending(self) -> int:
         """Return how many are pending."""
-        return self._ask.count(_COUNT_PENDING)
+        with self._unit.lock:
+            # Few are answered, and an index knows them; the others are counted where that takes no look at each.
+            answered, places = self._ask.count(_COUNT_ANSWERED), None if self._is_shared else self._places
+            return (self._ask.count(_COUNT) if places is None else len(places)) - answered
 
     def acknowledged(self) -> Sequence[Entry]:
         """Return the acknowledged entries, in outbox order."""
