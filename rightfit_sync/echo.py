@@ -156,7 +156,9 @@ def plainly_moved_on(state: State | None, change: Change, schema: Schema) -> Sta
     kind = schema.kinds.get(change.kind)
     if kind is None or change.op != "edit" or includes(state.version_vector, change.dot):
         return None
-    if any(said is not UNSET for said in (state.aliases, state.absent, change.was, change.absent)):
+    if not (
+        state.aliases is UNSET and state.absent is UNSET and change.was is UNSET and change.absent is UNSET
+    ):
         return None
     known, settled, mine = rules_of(kind).known, settled_values(state), {}
     for path, patch in change.patches.items():

@@ -94,8 +94,6 @@ class OutboxTable:
         """Write the entries that are put off."""
         unwritten = self._unwritten
         if unwritten.replaced:
-            # What was read before is no longer what the table has.
-            self._queues.clear()
             self._held.update(unwritten.replaced)
         if unwritten.appended or unwritten.replaced:
             self._gapless = 0
@@ -139,7 +137,7 @@ class OutboxTable:
                 return {}
             if not self._unwritten.keys.isdisjoint(keys):
                 self._unit.flush()
-            known, replaced = self._queues, self._unwritten.replaced
+            known = self._queues
             unknown = [key for key in keys if key not in known]
             found: dict[Key, list[Entry]] = {}
             if unknown:
@@ -148,24 +146,26 @@ class OutboxTable:
             if self._unit.is_open:
                 known.update({key: found.get(key, []) for key in unknown})
                 found = {key: queue for key in keys if (queue := known[key])}
-            if not replaced:
-                return found
-            return {key: self._as_put(queue) for key, queue in found.items()}
+            return found
 
-    def _as_put(self, entries: Iterable[Entry]) -> list[Entry]:
-        """Return `entries` of the table as the transaction leaves them."""
-        replaced, find = self._unwritten.replaced, self._placed().find
-        return [replaced.get(find(entry.change.dot) or 0, entry) for entry in entries]
+    def _at(self, positions: Sequence[int]) -> list[Entry]:
+        """Return the entries at these places, which are in order, as the transaction leaves them; the lock is held."""
+        held, replaced = self._held, self._unwritten.replaced
+        if not all(position in held for position in positions):
+            rows = self._rows_at(positions)
+            positions = [int(row[2] or 0) for row in rows]
+            found = self._entries(rows)
+        else:
+            found = [held[position] for position in positions]
+        if not replaced:
+            return found
+        return [replaced.get(position, entry) for position, entry in zip(positions, found, strict=True)]
 
-    def _at(self, positions: list[int]) -> list[Entry]:
-        """Return the entries at these places, which are in order, as the table has them; the lock is held."""
-        held = self._held
-        if all(position in held for position in positions):
-            return [held[position] for position in positions]
+    def _rows_at(self, positions: Sequence[int]) -> Sequence[Sequence[Column]]:
         if len(positions) == 1:
-            return self._entries(self._ask.as_written(_AT, positions))
+            return self._ask.as_written(_AT, positions)
         rows = self._ask.as_written(_AT_EACH, (as_json(positions),))
-        return self._entries(sorted(rows, key=lambda row: int(row[2] or 0)))
+        return sorted(rows, key=lambda row: int(row[2] or 0))
 
     def _entries(self, rows: Iterable[Sequence[Column]]) -> list[Entry]:
         """Return the entries of rows of `entry, crc, position` as the table has them; the lock is held."""
@@ -247,8 +247,7 @@ class OutboxTable:
         with self._unit.lock:
             if self._unwritten.appended:
                 self._unit.flush()
-            found = self._at(self._found(dots))
-            return self._as_put(found) if self._unwritten.replaced else found
+            return self._at(self._found(dots))
 
     def _found(self, dots: Iterable[Dot]) -> list[int]:
         """Return the places of the entries with these dots, in order."""
@@ -258,12 +257,12 @@ class OutboxTable:
     def put(self, entry: Entry) -> None:
         """Put off appending an entry, or replacing the one with its dot in place; a transaction is open."""
         change, places = entry.change, self._placed()
+        key = change.kind, change.entity_id
         position = places.find(change.dot)
+        self._queues.pop(key, None)
         if position is None:
-            key = change.kind, change.entity_id
             position = places.append(change.dot, key)
             self._newest, self._has_moved = change.dot, True
-            self._queues.pop(key, None)
             self._unwritten.append(position, entry)
         else:
             self._unwritten.replace(position, entry)
