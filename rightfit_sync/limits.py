@@ -43,7 +43,7 @@ PUSH_BYTES_MAX = 8_000_000
 HEALINGS_PER_EXCHANGE_MAX = 4
 """How often one sync may change its device id or compare its copy before it gives up until the next."""
 
-ROWS_PER_PAGE = 1_000
+ROWS_PER_PAGE = 2_000
 """Rows that a pull asks for at once; a page is one local commit."""
 
 ROWS_PER_PAGE_MAX = 2_000

@@ -4,7 +4,7 @@
 |---|---|
 | apply, codec, page | `hot_paths`: microseconds of processor time for one change or row, the median of many |
 | text | the real traces, where they are (see `traces`); processor time, too |
-| page cut | the server's time for a page of 1,000 rows, asked for over HTTP by a program that only reads it |
+| page cut | the server's time for a page of `ROWS_PER_PAGE` rows, asked for over HTTP by a program that only reads it |
 | memory | the API process and a client process, before and after 10,000 records |
 """
 
@@ -26,6 +26,7 @@ from benchmarks.results import FOLDER, commit
 from benchmarks.serving import Service, rightfit_up, stage
 from benchmarks.table import amount, console
 from benchmarks.workload import records
+from rightfit_sync.limits import ROWS_PER_PAGE
 
 REPEATS = 30
 TRACE_SECONDS_MAX = 6.0
@@ -104,7 +105,12 @@ def server_rows(size: int) -> Iterator[Row]:
             writer.sync()
         pushed = memory.of_process(stack.process_id)
         times = page_seconds(stack.url, service.token("reader"), size)
-        yield "page cut: 1,000 rows, over HTTP", median(times) * 1_000, "ms", f"of {len(times)} pages"
+        yield (
+            f"page cut: {ROWS_PER_PAGE:,} rows, over HTTP",
+            median(times) * 1_000,
+            "ms",
+            f"of {len(times)} pages",
+        )
         yield f"API process, before {size:,} records", before["now"], "MiB", "resident"
         yield (
             f"API process, after the push of {size:,}",
