@@ -216,6 +216,21 @@ def test_an_answered_edit_leaves_with_the_row_that_has_it_and_shows_what_others_
         assert len(reader.store.acknowledged()) == 1
 
 
+def test_nobody_is_told_of_a_record_that_is_shown_already(tmp_path: Path, authority: HttpAuthority) -> None:
+    authority.let_in("reader")
+    told: list[frozenset[str]] = []
+    with file(tmp_path / "reader.db", SCHEMA) as reader:
+        key = ("property", "p1")
+        reader.core.write(key, lambda _, stamp: create(*key, {"address": "1"}, stamp, SCHEMA), 1)
+        receipts = push(reader.core, authority)
+        reader.unit.committed = lambda kinds, _: told.append(kinds)
+        with reader.store.transaction(), reader.core.refreshing_once():
+            reader.core.take_receipts(receipts)
+            reader.core.take_page(as_sent(authority.memory.pull("reader", None, 1_000)))
+        assert reader.store.entries([key]) == {}
+        assert told == [frozenset()]
+
+
 def write_meanwhile(replica: Replica, random: Random, _: Progress) -> None:
     """Go on writing while a sync is under way."""
     if random.random() < 0.3:

@@ -214,7 +214,8 @@ class SqliteStore:
                 }
             self._rows.clear()
             self._has_trunks = None
-            self.unit.changed.update(kind for kind, _ in newer)
+            # Rows that are shown already are among neither, and nobody need look at their view again.
+            self.unit.changed.update(columns, (kind for kind, _ in others))
             self.unit.open_guard()
             self.views.write_columns(columns)
             if others:
