@@ -341,9 +341,10 @@ class SqliteStore:
 
     def entity_keys(self) -> list[Key]:
         """Return every entity that trunk or outbox know."""
-        rows = self._ask.all("SELECT kind, entity_id FROM rightfit_trunk ORDER BY kind, entity_id")
-        known = dict.fromkeys((str(kind), str(entity_id)) for kind, entity_id in rows)
-        return [*(known | dict.fromkeys(self._outbox.keys()))]
+        with self.unit.lock:
+            rows = self._ask.all("SELECT kind, entity_id FROM rightfit_trunk ORDER BY kind, entity_id")
+            known = dict.fromkeys((str(kind), str(entity_id)) for kind, entity_id in rows)
+            return [*(known | dict.fromkeys(self._outbox.keys()))]
 
     def _read_conflicts(self, rows: Iterable[Sequence[Column]]) -> list[Conflict]:
         return [msgspec.msgpack.decode(blob, type=Conflict) for (blob,) in rows if isinstance(blob, bytes)]
