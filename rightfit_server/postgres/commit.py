@@ -22,7 +22,7 @@ from rightfit_server.ports.storage import (
     EntityWrite,
 )
 from rightfit_server.postgres.bulk import filled, text_array
-from rightfit_server.postgres.pipeline import answered
+from rightfit_server.postgres.pipeline import answered, under_way
 from rightfit_server.postgres.pool import Connection
 from rightfit_server.postgres.rows import as_name, encode_change, encode_json
 from rightfit_sync.causality.dot import is_authority
@@ -170,6 +170,7 @@ async def write_commit(
             if one.rows:
                 text, parameters = filled(one.sql, one.types, one.rows)
                 await cursor.execute(text, (*one.before, *parameters))
+                await under_way(connection)
     return Committed(head, chain, former)
 
 

@@ -14,5 +14,10 @@ from rightfit_server.postgres.pool import Connection
 async def answered(connection: Connection, pipeline: AsyncPipeline) -> None:
     """Return when all that was asked is answered; raises what the database raises."""
     # `sync` waits for answers alone: a question too long for the socket's buffer would never have left entirely.
-    await connection.wait(send(connection.pgconn))
+    await under_way(connection)
     await pipeline.sync()
+
+
+async def under_way(connection: Connection) -> None:
+    """Return when all that was asked has left: the database works on it while what follows is put together."""
+    await connection.wait(send(connection.pgconn))
