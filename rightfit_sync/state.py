@@ -222,13 +222,12 @@ def parted(state: bytes) -> tuple[bytes, bytes, bytes] | None:
 
     The three together are `state` in any case. Where only a kind stands before it, that is the same for many entities.
     """
-    place = state.find(_ID_FOLLOWS, 0, _ID_PLACE_MAX) + len(_ID_FOLLOWS)
+    before = state.find(_ID_FOLLOWS, 0, _ID_PLACE_MAX)
+    place = before + len(_ID_FOLLOWS)
     end = place + _UUID_BYTES
-    return (
-        None
-        if place < len(_ID_FOLLOWS) or end > len(state)
-        else (state[:place], state[place:end], state[end:])
-    )
+    if before < 0 or end > len(state):
+        return None
+    return state[:place], state[place:end], state[end:]
 
 
 def _short(entity_id: str) -> str | bytes:

@@ -131,7 +131,9 @@ def test_an_answer_to_what_is_not_asked_any_more_is_as_good_as_lost() -> None:
         assert [one.value for one in found.fields["title"]] == [f"title {number}"]
 
 
-def test_what_comes_next_is_planned_while_the_request_before_is_on_its_way() -> None:
+def test_what_comes_next_is_planned_while_the_request_before_is_on_its_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     authority = MemoryAuthority(SCHEMA)
     driver = Driver(authority, filled(joined(authority, "a")))
     core = driver.device.core
@@ -143,7 +145,7 @@ def test_what_comes_next_is_planned_while_the_request_before_is_on_its_way() -> 
         planned.append(len(driver.asked))
         return plan(changes_max=changes_max, bytes_max=bytes_max, answered=answered)
 
-    core.plan_push = plan_push  # type: ignore[method-assign]
+    monkeypatch.setattr(core, "plan_push", plan_push)
     # Each of these is called when an answer has come, so that whatever is planned for the next request is planned.
     seen: list[int] = []
     driver.before_answer = lambda: seen.append(len(planned))

@@ -65,7 +65,7 @@ class OpenFile:
         self.schema = schema
         self.tables: Mapping[str, ViewTable] = view_tables(schema)
         self.unit = UnitOfWork(connection)
-        self.unit.answer(guard for table in self.tables.values() for guard in table.guards().values())
+        self.unit.answer(asked for table in self.tables.values() for asked in table.guards().values())
         self.store = SqliteStore(
             self.unit, ViewWriter(connection, schema, self.tables), is_shared=lock is None
         )

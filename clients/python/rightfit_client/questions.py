@@ -28,7 +28,7 @@ class ByKey(NamedTuple):
 
 def by_key(columns: str, table: str, order: str = "") -> ByKey:
     """Return the question for these `columns` of a `table`, whose name in them is `t`."""
-    one = f"SELECT {columns} FROM {table} AS t WHERE t.kind = ? AND t.entity_id = ?{order}"  # noqa: S608
+    one = f"SELECT {columns} FROM {table} AS t WHERE t.kind = ? AND t.entity_id = ?{order}"  # noqa: S608 - as below.
     many = (
         f"SELECT {columns} FROM {WANTED} {table} AS t "  # noqa: S608 - all three are words of ours.
         f"WHERE t.kind = wanted.value ->> 0 AND t.entity_id = wanted.value ->> 1{order}"
